@@ -1,0 +1,73 @@
+"""The base of MuJoCo environments, on `mujoco.batch`."""
+
+from abc import abstractmethod
+from typing import Any
+
+import mujoco  # type: ignore[import-untyped]
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+from gymnasium.spaces import Box
+from mujoco.batch import Batch  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from tlbench.tasks.environments.batched import BatchedEnv, Floats, Lanes, Transition
+
+NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
+
+
+class BatchedMujocoEnv(BatchedEnv):
+    """Lanes that are simulations of one MuJoCo batch, on the calling thread.
+
+    Frozen lanes are not simulated. `self._batch.bind(...)` gives the fields that a subclass reads; as in Gymnasium,
+    derived fields such as positions of sites are those before the last substep.
+
+    A subclass implements `_draw_starts` (deviations of qpos and qvel from the model's, side by side), `_observe` and
+    `_outcome`.
+    """
+
+    def __init__(self, num_envs: int, single: MujocoEnv, **kwargs: Any) -> None:
+        """Set up the lanes.
+
+        Args:
+            num_envs: The number of lanes.
+            single: Gymnasium's environment, which gives the model, the spaces, the frame skip and the initial pose.
+            **kwargs: Handed to `BatchedEnv`.
+        """
+        assert isinstance(single.action_space, Box)
+        assert isinstance(single.observation_space, Box)
+        super().__init__(num_envs, single.observation_space, single.action_space, **kwargs)
+        self._frame_skip = single.frame_skip
+        self._initial_qpos = single.init_qpos
+        self._initial_qvel = single.init_qvel
+        self._batch = Batch(single.model, num_envs, nthread=1)
+        self._qpos: Floats = self._batch.bind("qpos")
+        self._qvel: Floats = self._batch.bind("qvel")
+        self._ctrl: Floats = self._batch.bind("ctrl")
+        self._ids: Lanes | None = None
+
+    def _begin(self, lanes: Lanes, starts: Floats) -> NDArray[Any]:
+        nq = len(self._initial_qpos)
+        self._batch.reset(lanes, stage=NO_STAGE)
+        self._qpos[lanes] = self._initial_qpos + starts[:, :nq]
+        self._qvel[lanes] = self._initial_qvel + starts[:, nq:]
+        self._batch.forward(lanes)
+        return self._observe(lanes)
+
+    def _select(self, lanes: Lanes | None) -> None:
+        self._ids = lanes
+
+    def _advance(self, actions: NDArray[Any]) -> Transition:
+        lanes = slice(None) if self._ids is None else self._ids
+        self._ctrl[lanes] = actions
+        self._batch.step(self._ids, self._frame_skip)
+        observations = self._observe(lanes)
+        rewards, terminations = self._outcome(lanes, observations)
+        return observations, rewards, terminations
+
+    @abstractmethod
+    def _observe(self, lanes: Lanes | slice) -> Floats:
+        """The observations of these lanes, a new array."""
+
+    @abstractmethod
+    def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """The rewards and terminations of these lanes after a step that led to these observations, new arrays."""

@@ -1,0 +1,120 @@
+"""From records to curves: pairs each run with its control, fills what diverged, averages a family's instances."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tlbench.analysis.curves import FloatArray, TaskCurves, average_instances
+from tlbench.protocol.records import Record
+from tlbench.protocol.specs import SuiteSpec
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Curves of all methods on a suite.
+
+    Attributes:
+        methods: Curves by method label; a label is the method's id, with the start of the configuration hash where one
+            id was run under several configurations.
+        notes: What is incomplete, one line each.
+    """
+
+    methods: dict[str, list[TaskCurves]]
+    notes: list[str]
+
+
+def method_labels(records: Iterable[Record]) -> dict[tuple[str, str], str]:
+    """Label of each (method id, configuration hash)."""
+    pairs = sorted({(r.method.id, r.config_hash) for r in records if r.method is not None})
+    ids = [name for name, _ in pairs]
+    return {pair: pair[0] if ids.count(pair[0]) == 1 else f"{pair[0]}#{pair[1][:8]}" for pair in pairs}
+
+
+def load_curves(suite: SuiteSpec, records: Sequence[Record]) -> Curves:
+    """Build the curves of every method in a set of records.
+
+    Args:
+        suite: The suite that the records were made on.
+        records: Runs, controls included; all with the suite's digest.
+
+    Raises:
+        ValueError: If a record has another digest.
+    """
+    foreign = next((record for record in records if record.digest != suite.digest), None)
+    if foreign is not None:
+        raise ValueError(f"record {foreign.key[:12]} was made with another digest than {suite.id}'s")
+    by_key = {record.key: record for record in records}
+    labels = method_labels(records)
+    grouped: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    notes: list[str] = []
+    for record in records:
+        if record.method is None:
+            continue
+        label = labels[record.method.id, record.config_hash]
+        if record.control_key not in by_key:
+            notes.append(f"{label}: seed {record.seed} of {record.target} has no control yet and is left out")
+            continue
+        for transfer in record.transfers:
+            grouped[label][transfer][record.target].append(record)
+    methods: dict[str, list[TaskCurves]] = {}
+    for label, transfers in grouped.items():
+        methods[label] = []
+        for name, spec in suite.transfers.items():
+            found = transfers.get(name, {})
+            if set(found) != set(spec.targets):
+                if found:
+                    notes.append(f"{label}: {name} lacks target instances and is left out")
+                continue
+            instances = [_curves(suite, name, target, found[target], by_key) for target in spec.targets]
+            curves = average_instances(instances)
+            methods[label].append(curves)
+            seeds = curves.seed_count
+            if seeds < suite.seeds:
+                notes.append(f"{label}: {name} has {seeds} of {suite.seeds} seeds")
+        missing = [name for name in suite.transfers if name not in {c.task for c in methods[label]}]
+        if missing:
+            notes.append(f"{label}: not run: {', '.join(missing)}")
+    return Curves({label: curves for label, curves in methods.items() if curves}, notes)
+
+
+def _curves(
+    suite: SuiteSpec, transfer: str, target: str, records: list[Record], by_key: dict[str, Record]
+) -> TaskCurves:
+    spec, task = suite.transfers[transfer], suite.tasks[target]
+    records = sorted(records, key=lambda record: (record.seed, record.expert_seed or 0))
+    controls = [by_key[record.control_key or ""] for record in records]
+    schedule = task.schedule("target")
+    crossed = spec.expert_seeds is not None and all(record.expert_seed is not None for record in records)
+    return TaskCurves(
+        task=transfer,
+        relation=spec.relation,
+        scored=spec.scored,
+        fractions=np.array(schedule.target_fractions()),
+        method=np.stack([_means(record, schedule.points, task.random_return) for record in records]),
+        control=np.stack([_means(record, schedule.points, task.random_return) for record in controls]),
+        seeds=np.array([record.seed for record in records]),
+        random=task.random_return,
+        expert=task.expert_return,
+        threshold=task.threshold,
+        method_bins=np.stack([_bins(record) for record in records]),
+        control_bins=np.stack([_bins(record) for record in controls]),
+        abstained=np.array([record.abstained for record in records]),
+        diverged=np.array([record.diverged for record in records]),
+        expert_seeds=np.array([record.expert_seed for record in records]) if crossed else None,
+        max_return=task.max_return,
+        window=suite.smoothing_window,
+    )
+
+
+def _means(record: Record, points: int, random: float) -> FloatArray:
+    """Mean return per point; points after a divergence are the random reference."""
+    means = [float(np.mean(point.returns)) for point in record.curve]
+    return np.array(means + [random] * (points - len(means)))
+
+
+def _bins(record: Record) -> FloatArray:
+    return np.array([np.nan if value is None else value for value in record.training.returns], dtype=np.float64)

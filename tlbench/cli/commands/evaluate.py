@@ -1,0 +1,104 @@
+"""``tlbench evaluate``: run what is missing of a method on a suite, then show its score."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tlbench.cli.api import Evaluation, Request, prepare, run
+from tlbench.cli.progress import duration
+from tlbench.cli.report import print_summary
+from tlbench.execution.plan import ExpertNode, KnowledgeNode
+from tlbench.execution.selection import parse_settings
+from tlbench.protocol.errors import TlbenchError
+
+
+def command(
+    method: Annotated[str, typer.Option(help="Id or alias (see `tlbench methods`), or path/to/file.py[:Class].")],
+    suite: Annotated[str, typer.Option(help="Id or name (see `tlbench suites`), or a TOML file.")] = "classic",
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs"),
+    seeds: Annotated[str | None, typer.Option(help="Run seeds, such as 0,3,5-7; a subset is incomplete.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="Transfer tasks, comma-separated; a subset is incomplete.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; all usable cores by default.")] = None,
+    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value of the method; learner.key=value of its learner.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="2 seeds, 3 tasks, a tenth of the budgets; not submittable.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Show what would run and how long it would take.")] = False,
+) -> None:
+    """Evaluate a method on a suite. Finished runs are kept: the same command goes on where it was stopped."""
+    request = prepare(
+        method,
+        suite,
+        out=out,
+        seeds=seeds,
+        tasks=tasks,
+        jobs=jobs,
+        device=device,
+        quick=quick,
+        settings=parse_settings(set_ or []),
+        read_only=dry_run,
+    )
+    if dry_run:
+        _show_plan(request)
+        return
+    evaluation = run(request)
+    try:
+        print_summary(evaluation.suite, evaluation.summary(), evaluation_notes(evaluation))
+    except TlbenchError as error:
+        typer.echo(f"no table: {error}", err=True)
+    _tell_failures(evaluation)
+
+
+def evaluation_notes(evaluation: Evaluation) -> list[str]:
+    """What a reader of the table must know: incomplete, quick, diverged."""
+    notes = []
+    if not evaluation.suite.submittable:
+        notes.append("quick form: a picture, not a result; it can't be submitted")
+    elif not evaluation.plan.complete:
+        notes.append("incomplete: not all seeds and transfer tasks of the suite were asked for; it can't be submitted")
+    records = evaluation.records()
+    diverged = sum(record.diverged for record in records)
+    if diverged:
+        notes.append(f"{diverged} runs diverged; their remaining points count as the random policy's")
+    return notes
+
+
+def _show_plan(request: Request) -> None:
+    plan, estimator = request.plan, request.estimator()
+    missing = {node.key for node in request.todo}
+    for name, nodes in (
+        ("experts", plan.experts),
+        ("knowledge", plan.knowledge),
+        ("controls", plan.controls),
+        ("runs", plan.runs),
+    ):
+        todo = sum(node.key in missing for node in nodes)
+        typer.echo(f"{name:10} {todo:4} to do, {len(nodes) - todo:4} cached or not needed")
+    for node in request.todo:
+        kind = "expert" if isinstance(node, ExpertNode) else "knowledge" if isinstance(node, KnowledgeNode) else "run"
+        typer.echo(f"  {kind:9} {node.label}")
+    seconds = estimator.total(request.todo, request.jobs)
+    typer.echo(f"about {duration(seconds)} with {request.jobs} processes; records go to {request.store.folder}")
+
+
+def _tell_failures(evaluation: Evaluation) -> None:
+    outcome = evaluation.outcome
+    if not outcome.failed:
+        return
+    log = evaluation.store.folder / "failures.log"
+    if outcome.details:
+        log.write_text("\n".join(f"{label}\n{text}" for label, text in outcome.details.items()), encoding="utf-8")
+    for label, error in outcome.failed.items():
+        print(f"failed: {label}: {error}", file=sys.stderr)
+    skipped = f", {len(outcome.skipped)} more left out because they need these" if outcome.skipped else ""
+    where = f"; tracebacks are in {log}" if outcome.details else ""
+    print(
+        f"error: {len(outcome.failed)} failed{skipped}{where}; all others are kept, the same command runs the rest",
+        file=sys.stderr,
+    )
+    raise typer.Exit(1)

@@ -1,0 +1,57 @@
+"""``tlbench suites [SUITE]``: the suites, or one suite's tasks, budgets, digest and estimated time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tlbench.cli.show import print_table
+from tlbench.protocol.specs import SuiteSpec
+
+
+def command(
+    suite: Annotated[str | None, typer.Argument(help="A suite's id, name or TOML file; none for a list.")] = None,
+    method: Annotated[str, typer.Option(help="Method whose time is estimated.")] = "spam",
+) -> None:
+    """List the suites, or show one suite's tasks, budgets, digest and estimated time."""
+    from tlbench.protocol.discovery import find_suite, suites
+
+    if suite is None:
+        rows = [[s.id, s.title, str(len(s.transfers)), str(s.seeds), s.digest[:12]] for s in suites().values()]
+        print_table("", ["suite", "title", "transfer tasks", "seeds", "digest"], rows)
+        return
+    _show(find_suite(suite), method)
+
+
+def _show(suite: SuiteSpec, method: str) -> None:
+    typer.echo(f"{suite.id}: {suite.title}\n{suite.description.strip()}\ndigest {suite.digest}\n")
+    rows = []
+    for name, spec in suite.transfers.items():
+        source, target = (suite.tasks[names[0]] for names in (spec.sources, spec.targets))
+        train, learn = source.schedule("source"), target.schedule("target")
+        rows.append(
+            [
+                name,
+                spec.relation + ("" if spec.scored else ", unscored"),
+                f"{train.budget:,}",
+                f"{learn.budget:,} {target.unit}",
+                f"{learn.points} x {learn.episodes}",
+                f"{target.random_return:g} / {target.threshold:g} / {target.expert_return:g}",
+            ]
+        )
+    header = ["transfer task", "relation", "source budget", "target budget", "evaluation", "random/threshold/expert"]
+    print_table("", header, rows)
+    from tlbench.cli.api import usable_cores
+    from tlbench.cli.progress import duration
+    from tlbench.execution.estimate import Estimator
+    from tlbench.execution.plan import make_plan
+    from tlbench.execution.selection import MethodChoice
+
+    plan = make_plan(suite, MethodChoice(method), tuple(suite.transfers), tuple(range(suite.seeds)))
+    estimator, cores = Estimator(suite), usable_cores()
+    cold, warm = estimator.total(plan.nodes(), cores), estimator.total((*plan.knowledge, *plan.runs), cores)
+    typer.echo(
+        f"{method} with {suite.seeds} seeds on {cores} cores here: about {duration(cold)}, and about {duration(warm)} "
+        "for another method once experts and controls exist"
+    )

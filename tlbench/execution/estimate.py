@@ -1,0 +1,107 @@
+"""How long nodes will take: from what such nodes took before, else from how fast environments step here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from statistics import median
+
+import numpy as np
+from gymnasium import spaces
+
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node
+from tlbench.execution.store import Store
+from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.records import Record
+from tlbench.protocol.specs import SuiteSpec, TaskSpec
+from tlbench.protocol.vector import open_lanes
+
+PROBE_SECONDS = 0.05
+OVERHEAD = 1.5
+"""Assumed time of a run over the time of its environment steps, before anything was measured."""
+KNOWLEDGE_SECONDS = 2.0
+"""Assumed time of one knowledge node, before any was measured."""
+
+
+class Estimator:
+    """Estimates seconds per node.
+
+    Args:
+        suite: The suite.
+        store: Where earlier results may be.
+    """
+
+    def __init__(self, suite: SuiteSpec, store: Store | None = None) -> None:
+        self._suite = suite
+        self._rates: dict[tuple[str, int], float] = {}
+        self._seen: dict[tuple[str, str, str | None], list[float]] = {}
+        if store is not None and store.folder.exists():
+            self._learn(store)
+
+    def node(self, node: Node) -> float:
+        """Estimated seconds of one node on one core."""
+        if isinstance(node, KnowledgeNode):
+            return KNOWLEDGE_SECONDS
+        kind = "expert" if isinstance(node, ExpertNode) else "run"
+        task = node.task if isinstance(node, ExpertNode) else node.target
+        learner = node.learner if isinstance(node, ExpertNode) else node.choice.entry().learner
+        seen = self._seen.get((kind, task, learner))
+        if seen:
+            return median(seen)
+        return self._from_speed(self._suite.tasks[task], kind)
+
+    def total(self, nodes: Iterable[Node], jobs: int) -> float:
+        """Estimated wall seconds of these nodes over ``jobs`` processes."""
+        return sum(self.node(node) for node in nodes) / max(1, jobs)
+
+    def _learn(self, store: Store) -> None:
+        try:
+            for record in (*store.records(), *store.expert_records()):
+                self._note(record)
+        except TlbenchError:
+            return  # a damaged record is reported when it is needed
+
+    def _note(self, record: Record) -> None:
+        key = (record.kind, record.target, record.learner.id if record.learner else None)
+        self._seen.setdefault(key, []).append(float(record.provenance.get("wall_seconds", 0.0)))
+
+    def _from_speed(self, task: TaskSpec, kind: str) -> float:
+        schedule = task.schedule("source" if kind == "expert" else "target")
+        length = self._episode_length(task)
+        evaluation = schedule.points * schedule.episodes * length
+        lanes = min(512, schedule.points * schedule.episodes)
+        return OVERHEAD * (schedule.budget / self._rate(task, 16) + evaluation / self._rate(task, lanes))
+
+    def _episode_length(self, task: TaskSpec) -> float:
+        import gymnasium
+
+        steps = gymnasium.spec(task.environment).max_episode_steps or 1000
+        return float(task.options.get("max_episode_steps", steps))
+
+    def _rate(self, task: TaskSpec, lanes: int) -> float:
+        key = (f"{task.environment}{sorted(task.options.items())}", lanes)
+        if key not in self._rates:
+            self._rates[key] = steps_per_second(task, lanes, PROBE_SECONDS)
+        return self._rates[key]
+
+
+def steps_per_second(task: TaskSpec, lanes: int, seconds: float) -> float:
+    """Environment steps per second of ``lanes`` lanes under random actions, measured for ``seconds``."""
+    env = open_lanes(task, lanes, "same_step")
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+    space = env.single_action_space
+    if isinstance(space, spaces.Discrete):
+        actions = rng.integers(space.start, space.start + space.n, size=(64, lanes))
+    else:
+        assert isinstance(space, spaces.Box)
+        actions = rng.uniform(space.low, space.high, size=(64, lanes, *space.shape)).astype(space.dtype)
+    for action in actions[:4]:
+        env.step(action)
+    started, steps = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        env.step(actions[steps % len(actions)])
+        steps += 1
+    elapsed = time.perf_counter() - started
+    env.close()
+    return steps * lanes / elapsed

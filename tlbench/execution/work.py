@@ -1,0 +1,275 @@
+"""Does one node: trains an expert, extracts knowledge, or makes a run; then writes it to the store."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, RunNode
+from tlbench.execution.selection import MethodChoice, configured, control_choice, find_learner, learner_identity
+from tlbench.execution.store import Store
+from tlbench.protocol.discovery import import_environments
+from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError, TlbenchError
+from tlbench.protocol.evaluation import Outcome
+from tlbench.protocol.interface import Context, Expert, JSONValue, Knowledge, Params, learn_from_scratch
+from tlbench.protocol.records import Configured, ExpertUsed, Point, Record, Steps, Training
+from tlbench.protocol.sealing import sealed
+from tlbench.protocol.seeding import derive_seed, seed_everything
+from tlbench.protocol.specs import EXTRACTION_ALLOWANCE, SuiteSpec
+from tlbench.protocol.task import HarnessTask, agent_seed
+
+FRESH_EPISODES = 100
+"""Episodes of an expert's final evaluation on start states of its own."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One node with all that a worker needs.
+
+    Attributes:
+        node: The node.
+        choice: The method (for knowledge nodes; a run carries its own).
+        store: Where to read and write.
+        device: Torch device.
+        provenance: Facts about the machine, for the record.
+    """
+
+    node: Node
+    choice: MethodChoice
+    store: Store
+    device: str
+    provenance: Mapping[str, Any]
+
+
+def work(job: Job) -> None:
+    """Do a node and write it.
+
+    Raises:
+        TlbenchError: If a file can't be written or the method broke a rule.
+        Exception: Whatever the method raised.
+    """
+    import_environments()
+    seed_everything(derive_seed("global", job.node.key))
+    started = time.perf_counter()
+    if isinstance(job.node, ExpertNode):
+        _train_expert(job, job.node, started)
+    elif isinstance(job.node, KnowledgeNode):
+        _extract(job, job.node, started)
+    else:
+        _run(job, job.node, started)
+
+
+def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
+    suite = job.store.suite
+    spec = suite.tasks[node.task]
+    learner = find_learner(node.learner)
+    config = configured(learner.Config, {}, learner.id)
+    checkpoints: dict[int, Params] = {}
+    task = HarnessTask(
+        spec,
+        "source",
+        node.seed,
+        discrete=learner.discrete_only,
+        on_point=lambda point: checkpoints.update({point: agent.params()}),
+    )
+    agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
+    start = agent.params()
+    diverged = False
+    try:
+        agent.train(task)
+        points = task.finish()
+    except DivergedError:
+        diverged, points = True, task.abandon()
+    curve = _curve(task, points)
+    best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
+    params = start if best is None else checkpoints[best]
+    best_agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
+    best_agent.load(params)
+    fresh = task.fresh_evaluation(best_agent.policy, FRESH_EPISODES)
+    mean_return = float(np.mean(fresh.returns)) if fresh else spec.random_return
+    record = Record(
+        kind="expert",
+        key=node.key,
+        **_suite_fields(suite),
+        transfers=(),
+        sources=(),
+        target=node.task,
+        method=None,
+        learner=Configured(**learner_identity(learner, {})),
+        config_hash=control_choice(learner.id).config_hash(),
+        seed=node.seed,
+        expert_seed=None,
+        knowledge_key=None,
+        control_key=None,
+        experts=(),
+        steps=Steps(unit=task.unit, source=task.spent, extraction=0, target=0),
+        gradient_steps=agent.gradient_steps,
+        curve=curve,
+        training=_training(task),
+        diagnostics={"mean_return": mean_return, "best_point": best},
+        diverged=diverged or len(curve) < len(task.fractions),
+        provenance=_provenance(job, started),
+    )
+    job.store.write_expert(node.key, params, record)
+
+
+def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
+    method, learner = job.choice.method(), job.choice.learner()
+    suite = job.store.suite
+    experts, used, source_steps = [], [], 0
+    for expert in node.experts:
+        params, record = job.store.load_expert(expert.key)
+        source = find_learner(expert.learner)
+        interface = HarnessTask(
+            suite.tasks[expert.task], "source", expert.seed, discrete=source.discrete_only
+        ).interface
+        config = configured(source.Config, {}, source.id)
+        mean_return = float(record.diagnostics["mean_return"])
+        experts.append(Expert(params, interface, source, config, expert.seed, mean_return))
+        used.append(ExpertUsed(key=expert.key, task=expert.task, mean_return=mean_return).model_dump())
+        source_steps += record.steps.source
+    tasks = [_source_task(suite, name, node.seed, learner, bool(experts)) for name in node.sources]
+    ctx = Context(
+        seed=derive_seed("knowledge", node.key),
+        device=job.device,
+        learner=learner,
+        learner_config=configured(learner.Config, {}, learner.id) if learner else None,
+        agent_seed=derive_seed("source-agent", node.key),
+    )
+    knowledge: Knowledge | None = None
+    with sealed():
+        try:
+            knowledge = method.learn_source(tasks, experts, ctx)
+        except BudgetExhausted:
+            raise ProtocolViolationError(
+                "the source budget ran out inside learn_source: catch BudgetExhausted there and return the knowledge"
+            ) from None
+    if knowledge is not None and not all(bool(torch.isfinite(t).all()) for t in knowledge.tensors.values()):
+        raise ProtocolViolationError("learn_source returned knowledge that is not finite")
+    spent = sum(task.spent for task in tasks)
+    steps = {"source": source_steps if experts else spent, "extraction": spent if experts else 0}
+    facts = {"experts": used, "steps": steps, "provenance": _provenance(job, started)}
+    job.store.write_knowledge(node.key, knowledge, facts)
+
+
+def _source_task(suite: SuiteSpec, name: str, seed: int, learner: Any, has_experts: bool) -> HarnessTask:
+    spec = suite.tasks[name]
+    budget = spec.schedule("source").budget
+    share = int(EXTRACTION_ALLOWANCE * budget) if has_experts else budget
+    return HarnessTask(spec, "source", seed, discrete=bool(learner and learner.discrete_only), budget=share)
+
+
+def _run(job: Job, node: RunNode, started: float) -> None:
+    suite = job.store.suite
+    method, learner = node.choice.method(), node.choice.learner()
+    knowledge, facts = _knowledge_of(job.store, node)
+    abstained = node.knowledge is not None and knowledge is None
+    settings = node.control_settings if abstained else node.learner_settings
+    spec = suite.tasks[node.target]
+    task = HarnessTask(spec, "target", node.seed, discrete=bool(learner and learner.discrete_only))
+    ctx = Context(
+        # an abstaining run is the control's: nothing of the method may reach it
+        seed=derive_seed("method", node.control_key or node.key if abstained else node.key),
+        device=job.device,
+        learner=learner,
+        learner_config=configured(learner.Config, dict(settings), learner.id) if learner else None,
+        agent_seed=agent_seed(spec, "target", node.seed),
+    )
+    if abstained:
+        seed_everything(derive_seed("global", node.control_key or node.key))
+    diverged = False
+    try:
+        with sealed():
+            try:
+                if abstained:
+                    learn_from_scratch(task, ctx)
+                else:
+                    method.learn_target(task, knowledge, ctx)
+            except BudgetExhausted:
+                pass
+            points = task.finish()
+    except DivergedError:
+        diverged, points = True, task.abandon()
+    curve = _curve(task, points)
+    gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
+    diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
+    record = Record(
+        kind="run",
+        key=node.key,
+        **_suite_fields(suite),
+        transfers=node.transfers,
+        sources=node.sources,
+        target=node.target,
+        method=Configured(**node.choice.identity()),
+        learner=Configured(**learner_identity(learner, dict(settings))) if learner else None,
+        config_hash=node.choice.config_hash(),
+        seed=node.seed,
+        expert_seed=node.expert_seed,
+        knowledge_key=node.knowledge.key if node.knowledge else None,
+        control_key=node.control_key,
+        experts=tuple(ExpertUsed(**used) for used in facts.get("experts", [])),
+        steps=Steps(
+            unit=task.unit,
+            source=facts.get("steps", {}).get("source", 0),
+            extraction=facts.get("steps", {}).get("extraction", 0),
+            target=task.spent,
+        ),
+        gradient_steps=int(gradient_steps) if isinstance(gradient_steps, int) else None,
+        curve=curve,
+        training=_training(task),
+        diagnostics=_finite(diagnostics),
+        abstained=abstained,
+        diverged=diverged or len(curve) < len(task.fractions),
+        provenance=_provenance(job, started),
+    )
+    job.store.write_record(node.name, record)
+
+
+def _knowledge_of(store: Store, node: RunNode) -> tuple[Knowledge | None, Mapping[str, Any]]:
+    if node.knowledge is None:
+        return None, {}
+    found = store.find_knowledge(node.knowledge.key)
+    if found is None:
+        raise TlbenchError(f"{node.knowledge.label} is missing or damaged: run the same command again")
+    return found
+
+
+def _curve(task: HarnessTask, points: Sequence[tuple[int, Outcome | None]]) -> tuple[Point, ...]:
+    """The points up to the first at which the policy gave no finite action."""
+    curve: list[Point] = []
+    for fraction, (count, outcome) in zip(task.fractions, points, strict=False):
+        if outcome is None or not all(math.isfinite(value) for value in outcome.returns):
+            if not curve and task.fractions[0] == 0.0:
+                raise ProtocolViolationError("the policy's actions are not finite before anything was learned")
+            break
+        curve.append(Point(fraction=fraction, count=count, returns=outcome.returns, lengths=outcome.lengths))
+    return tuple(curve)
+
+
+def _training(task: HarnessTask) -> Training:
+    returns, episodes = task.bins.as_lists()
+    finite = [value if value is None or math.isfinite(value) else None for value in returns]
+    return Training(returns=tuple(finite), episodes=tuple(episodes))
+
+
+def _finite(diagnostics: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+    try:
+        json.dumps(diagnostics, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ProtocolViolationError(f"diagnostics must be finite JSON values: {error}") from None
+    return dict(diagnostics)
+
+
+def _suite_fields(suite: SuiteSpec) -> dict[str, Any]:
+    return {"suite": suite.id, "digest": suite.digest, "submittable": suite.submittable}
+
+
+def _provenance(job: Job, started: float) -> dict[str, Any]:
+    return {**job.provenance, "device": job.device, "wall_seconds": round(time.perf_counter() - started, 3)}

@@ -1,0 +1,1 @@
+"""What a transfer-learning evaluation is: specifications, the interface, the meter, evaluation and records."""

@@ -1,0 +1,27 @@
+"""The exceptions of the protocol, and which of them a user sees as one line."""
+
+from __future__ import annotations
+
+
+class TlbenchError(Exception):
+    """A mistake that the user can mend: its text is one line that says what is wrong and what to do."""
+
+
+class StorageError(TlbenchError):
+    """Results can't be written: a full disk, a missing permission. Going on is pointless until that is mended."""
+
+
+class ProtocolViolationError(TlbenchError):
+    """A method broke a rule of the benchmark (an action outside the space, an environment of its own, ...)."""
+
+
+class DivergedError(Exception):
+    """Learning produced a number that is not finite; the run keeps its points and is flagged."""
+
+
+class BudgetExhausted(BaseException):
+    """The next call would exceed the task's budget.
+
+    It derives from ``BaseException`` so that an ``except Exception`` inside a method does not swallow it. An
+    :class:`~tlbench.protocol.interface.Agent` catches it in ``train``; a method that lets it through ends normally.
+    """

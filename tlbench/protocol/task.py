@@ -1,0 +1,244 @@
+"""The harness's side of a task: metered lanes, the schedule's snapshots, bins of training episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
+
+from tlbench.protocol.budget import Meter
+from tlbench.protocol.errors import ProtocolViolationError
+from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evaluate, untouched_randomness
+from tlbench.protocol.interface import Array, Interface, Policy, StackablePolicy, Unit
+from tlbench.protocol.sealing import unsealed
+from tlbench.protocol.seeding import derive_seed, derive_seeds
+from tlbench.protocol.specs import TaskSpec, digest_of
+from tlbench.protocol.vector import VectorEnvAdapter, open_lanes
+
+TRAINING_BINS = 100
+
+
+class TrainingBins:
+    """Mean return of the training episodes that ended in each hundredth of the budget.
+
+    Args:
+        budget: Units in all.
+    """
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._sums = [0.0] * TRAINING_BINS
+        self._episodes = [0] * TRAINING_BINS
+
+    def add(self, count: int, returns: Sequence[float]) -> None:
+        """Add the episodes that ended at this count of units."""
+        position = min(TRAINING_BINS - 1, max(0, count - 1) * TRAINING_BINS // self._budget)
+        self._episodes[position] += len(returns)
+        self._sums[position] += sum(returns)
+
+    def as_lists(self) -> tuple[list[float | None], list[int]]:
+        """Mean return per bin (``None`` where no episode ended) and episodes per bin."""
+        means = [s / n if n else None for s, n in zip(self._sums, self._episodes, strict=True)]
+        return means, list(self._episodes)
+
+
+class MeteredVecEnv(VectorEnvAdapter):
+    """Lanes whose steps and resets are counted by the task's meter.
+
+    Args:
+        venv: Gymnasium's vector environment.
+        task: The task whose meter counts.
+    """
+
+    def __init__(self, venv: Any, task: HarnessTask) -> None:
+        super().__init__(venv)
+        self._task = task
+        self._meter = task.meter
+        self._fresh = True
+        self._running = np.zeros(venv.num_envs)
+        space = venv.single_action_space
+        self._bounds = (
+            (float(space.low.min()), float(space.high.max()))
+            if isinstance(space, spaces.Box) and (space.low == space.low.min()).all()
+            and (space.high == space.high.max()).all() else None
+        )  # fmt: skip
+
+    def reset(self) -> Any:
+        """Reset all lanes; free the first time, one unit per lane after that."""
+        self._task.require_policy()
+        self._meter.charge(0 if self._fresh else self.num_envs)
+        self._fresh = False
+        self._running[:] = 0.0
+        return super().reset()
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Report due points, count the step, hold the actions against the space."""
+        self._meter.charge(self.num_envs)
+        bounds = self._bounds
+        if bounds is None or not (actions.min() >= bounds[0] and actions.max() <= bounds[1]):
+            check_actions(actions, self.action_space, self.num_envs)
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step all lanes and note the episodes that ended."""
+        obs, rewards, dones, infos = super().step_wait()
+        self._running += rewards
+        if infos is not self._no_infos:
+            self._task.bins.add(self._meter.spent, self._running[dones].tolist())
+            self._running[dones] = 0.0
+        return obs, rewards, dones, infos
+
+
+class HarnessTask:
+    """A metered source or target, and the harness's record of what happened on it.
+
+    Args:
+        spec: The task.
+        role: As which it is used; chooses the schedule.
+        seed: The run's seed; training lanes and evaluation starts derive from it and the task alone.
+        discrete: Show continuous actions through the suite's discretisation.
+        budget: Another budget than the schedule's (extraction), then without evaluation.
+        on_point: Called with the point's number whenever a point is due, before anything else happens.
+    """
+
+    def __init__(
+        self,
+        spec: TaskSpec,
+        role: Literal["source", "target"],
+        seed: int,
+        *,
+        discrete: bool = False,
+        budget: int | None = None,
+        on_point: Callable[[int], None] | None = None,
+    ) -> None:
+        schedule = spec.schedule(role)
+        self.fractions = schedule.target_fractions() if role == "target" else schedule.source_fractions()
+        if budget is not None:
+            self.fractions = []
+        self._spec = spec
+        self._discrete = discrete
+        self._episodes = schedule.episodes
+        self._identity = (digest_of(spec.identity(role)), role, seed)
+        self._on_point = on_point
+        self._policy: Policy | None = None
+        self._streams = 0
+        self._snapshots: list[Snapshot] = []
+        self._outcomes: list[Outcome | None] | None = None
+        self.meter = Meter(schedule.budget if budget is None else budget, self.fractions, self._due)
+        self.bins = TrainingBins(max(1, self.meter.budget))
+        self.interface = self._interface()
+
+    @property
+    def unit(self) -> Unit:
+        """What the budget counts."""
+        return self._spec.unit
+
+    @property
+    def budget(self) -> int:
+        """Units in all."""
+        return self.meter.budget
+
+    @property
+    def spent(self) -> int:
+        """Units used so far."""
+        return self.meter.spent
+
+    def publish(self, policy: Policy) -> None:
+        """Name the policy that is evaluated from now on."""
+        if not isinstance(policy, Policy):
+            raise ProtocolViolationError(f"{type(policy).__name__} is no policy: it needs act() and frozen()")
+        self._policy = policy
+
+    def envs(self, n: int) -> VecEnv:
+        """Open ``n`` metered lanes."""
+        if self.unit != "env_steps":
+            raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no environments to step")
+        if n < 1:
+            raise ProtocolViolationError(f"envs(n) needs at least one lane, not {n}")
+        with unsealed():
+            env = MeteredVecEnv(open_lanes(self._spec, n, "same_step", self._discrete), self)
+        env.seed_lanes(derive_seeds(n, "lanes", *self._identity, self._streams))
+        self._streams += 1
+        return env
+
+    def samples(self, batch: int) -> Iterator[Mapping[str, Array]]:
+        """Minibatches of offline data."""
+        raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no offline samples ({batch=})")
+
+    def episodes(self, n: int) -> Iterator[Mapping[str, Array]]:
+        """Batches of supervised lifetimes."""
+        raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no lifetimes ({n=})")
+
+    def require_policy(self) -> None:
+        """Refuse a metered call before a policy was published.
+
+        Raises:
+            ProtocolViolationError: If none was.
+        """
+        if self._policy is None and self.fractions:
+            raise ProtocolViolationError("publish a policy before the first metered call: task.publish(policy)")
+
+    def finish(self) -> list[tuple[int, Outcome | None]]:
+        """Report the points that are left with the present policy, and evaluate all snapshots.
+
+        Returns:
+            (count, outcome) per point; the outcome is ``None`` where the policy had no finite action.
+
+        Raises:
+            ProtocolViolationError: If no policy was published, or one acts outside the action space.
+        """
+        self.require_policy()
+        self.meter.finish()
+        pending = self._snapshots[len(self._outcomes or []) :]
+        outcomes = (self._outcomes or []) + evaluate(pending, self._open_evaluation)
+        return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
+
+    def abandon(self) -> list[tuple[int, Outcome | None]]:
+        """Like :meth:`finish` for a run that diverged: only the points that were due, evaluated."""
+        outcomes = (self._outcomes or []) + evaluate(
+            self._snapshots[len(self._outcomes or []) :], self._open_evaluation
+        )
+        return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
+
+    def fresh_evaluation(self, policy: Policy, episodes: int) -> Outcome | None:
+        """Evaluate a policy on start states that no point of the schedule uses."""
+        seeds = tuple(derive_seeds(episodes, "fresh", *self._identity))
+        return evaluate([Snapshot(policy.frozen(), self.spent, seeds)], self._open_evaluation)[0]
+
+    def _due(self, first: int, last: int, count: int) -> None:
+        self.require_policy()
+        assert self._policy is not None
+        with untouched_randomness():
+            policy = self._policy.frozen()
+        new = [
+            Snapshot(policy, count, tuple(derive_seeds(self._episodes, "evaluation", *self._identity, point)))
+            for point in range(first, last)
+        ]
+        self._snapshots += new
+        if not isinstance(policy, StackablePolicy):  # may be large: don't keep them all
+            self._outcomes = (self._outcomes or []) + evaluate(new, self._open_evaluation)
+        if self._on_point is not None:
+            for point in range(first, last):
+                self._on_point(point)
+
+    def _open_evaluation(self, lanes: int) -> Any:
+        return open_lanes(self._spec, lanes, "disabled", self._discrete)
+
+    def _interface(self) -> Interface:
+        with unsealed():
+            env = open_lanes(self._spec, 1, "disabled", self._discrete)
+        interface = Interface(
+            env.single_observation_space, env.single_action_space, self._spec.discount, dict(self._spec.context)
+        )
+        env.close()
+        return interface
+
+
+def agent_seed(spec: TaskSpec, role: Literal["source", "target"], seed: int) -> int:
+    """Seed of a fresh agent: the same for a method and its control."""
+    return derive_seed("agent", digest_of(spec.identity(role)), seed)
