@@ -1,1 +1,1 @@
-"""."""
+"""Baselines: learners, and methods in one file per family."""

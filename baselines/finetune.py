@@ -26,14 +26,16 @@ from tlbench.protocol.interface import (
 HEAD_ROLES = ("head.", "value.head.", "log_std")
 
 
+class FinetuneConfig(Config):
+    """Settings of fine-tuning."""
+
+    reset_head: bool = Field(False, description="Start the last layers and the exploration noise fresh.")
+
+
 class Finetune(StartingPointMethod):
     """Starts from the expert's parameters and goes on training."""
 
-    class Config(Config):
-        """Settings."""
-
-        reset_head: bool = Field(False, description="Start the last layers and the exploration noise fresh.")
-
+    Config = FinetuneConfig
     id = "finetune-{learner}"
     variants: ClassVar[dict[str, dict[str, JSONValue]]] = {
         "finetune-{learner}": {},

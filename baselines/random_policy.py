@@ -60,6 +60,7 @@ class RandomPolicy(Method):
     ) -> Knowledge | None:
         """Nothing is learned on the source."""
         del sources, experts, ctx
+        return None
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Publish the uniform policy."""

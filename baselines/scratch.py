@@ -29,6 +29,7 @@ class Scratch(Method):
     ) -> Knowledge | None:
         """Nothing is learned on the source."""
         del sources, experts, ctx
+        return None
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Train the fresh agent."""

@@ -46,21 +46,23 @@ from tlbench.protocol.interface import (
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "linear": nn.Identity}
 
 
+class SpamConfig(Config):
+    """Settings of SPAM."""
+
+    layers: tuple[int, ...] = Field((256, 128), min_length=1, description="Units of the hidden layers.")
+    activation: Literal["tanh", "relu", "linear"] = Field("tanh", description="Hidden activation.")
+    output: Literal["relu", "linear"] = Field("relu", description="Activation of the decoded weights.")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate.")
+    steps: int = Field(500, ge=1, description="Optimiser steps; the loss is flat after about 200.")
+    zero_tol: float = Field(0.1, ge=0, description="Magnitude below which a weight counts as zero (second ratio).")
+    include_value: bool = Field(False, description="Compress a critic's weights too.")
+    reset_head: bool = Field(False, description="Start the head fresh even where it fits.")
+
+
 class Spam(StartingPointMethod):
     """Starts from the expert's weights, compressed and decoded by an autoencoder (SPAM)."""
 
-    class Config(Config):
-        """Settings."""
-
-        layers: tuple[int, ...] = Field((256, 128), min_length=1, description="Units of the hidden layers.")
-        activation: Literal["tanh", "relu", "linear"] = Field("tanh", description="Hidden activation.")
-        output: Literal["relu", "linear"] = Field("relu", description="Activation of the decoded weights.")
-        learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate.")
-        steps: int = Field(500, ge=1, description="Optimiser steps; the loss is flat after about 200.")
-        zero_tol: float = Field(0.1, ge=0, description="Magnitude below which a weight counts as zero (second ratio).")
-        include_value: bool = Field(False, description="Compress a critic's weights too.")
-        reset_head: bool = Field(False, description="Start the head fresh even where it fits.")
-
+    Config = SpamConfig
     id = "spam-{learner}"
     variants: ClassVar[dict[str, dict[str, JSONValue]]] = {
         "spam-{learner}": {},
@@ -76,7 +78,7 @@ class Spam(StartingPointMethod):
         weights = {role: tensor for role, tensor in experts[0].params.items() if self._compressed(role)}
         vector = torch.cat([tensor.detach().cpu().flatten() for tensor in weights.values()])
         decoded = compress(vector, self.config, ctx.seed)
-        pieces = decoded.split([tensor.numel() for tensor in weights.values()])
+        pieces = torch.split(decoded, [tensor.numel() for tensor in weights.values()])
         tensors = {role: piece.view(weights[role].shape).clone() for role, piece in zip(weights, pieces, strict=True)}
         diagnostics: dict[str, JSONValue] = {
             "zero_ratio": float((decoded == 0).float().mean()),
@@ -110,7 +112,7 @@ class Spam(StartingPointMethod):
         return role != "log_std" and (self.config.include_value or not role.startswith("value."))
 
 
-def compress(vector: torch.Tensor, config: Spam.Config, seed: int) -> torch.Tensor:
+def compress(vector: torch.Tensor, config: SpamConfig, seed: int) -> torch.Tensor:
     """Train the autoencoder on one vector and decode it.
 
     Args:
@@ -135,7 +137,7 @@ def compress(vector: torch.Tensor, config: Spam.Config, seed: int) -> torch.Tens
     for _ in range(config.steps):
         optimiser.zero_grad()
         loss = torch.linalg.vector_norm(network(vector) - vector)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     with torch.no_grad():
         decoded: torch.Tensor = network(vector)

@@ -1,1 +1,1 @@
-"""."""
+"""Tasks: suites as TOML files, environments as modules."""

@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from typing import Any
 
-import mujoco  # type: ignore[import-untyped]
+import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
-from mujoco.batch import Batch  # type: ignore[import-untyped]
+from mujoco.batch import Batch
 from numpy.typing import NDArray
 
 from tlbench.tasks.environments.batched import BatchedEnv, Floats, Lanes, Transition

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 
-import tlbench
-
 PACKAGES = ("tlbench", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "mujoco", "ale-py", "numpy")
 
 
@@ -37,7 +35,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> dict[str, Any]:
-    folder = Path(tlbench.__file__).parent.parent
+    folder = Path(__file__).parents[2]
     if not (folder / ".git").exists():
         return {"git_commit": None, "git_dirty": None}
     try:

@@ -1,0 +1,53 @@
+# Every target sets up what it needs: a virtual environment in .venv with tlbench installed in place.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help evaluate quick test test-fast test-slow check format lint types contract clean
+
+help:
+	@echo "make evaluate   install, then: tlbench evaluate --method spam --suite classic"
+	@echo "make quick      install, then the same in its quick form (under a minute)"
+	@echo "make test       install, then all tests but the slow ones"
+	@echo "make check      format, lint, types, import contract, tests"
+	@echo "make test-slow  the slow tests"
+	@echo "make format     write the format that 'make check' wants"
+
+$(BIN)/.installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tlbench needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+evaluate: $(BIN)/.installed
+	tlbench evaluate --method spam --suite classic
+
+quick: $(BIN)/.installed
+	tlbench evaluate --method spam --suite classic --quick
+
+test: $(BIN)/.installed
+	pytest -m "not slow" -n auto
+
+test-slow: $(BIN)/.installed
+	pytest -m slow -n auto
+
+format: $(BIN)/.installed
+	ruff format .
+	ruff check --fix .
+
+lint: $(BIN)/.installed
+	ruff format --check .
+	ruff check .
+
+types: $(BIN)/.installed
+	.ci/tree mypy --strict -p tlbench
+
+contract: $(BIN)/.installed
+	.ci/tree lint-imports --no-logo
+
+check: lint types contract test
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

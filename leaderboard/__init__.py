@@ -1,0 +1,1 @@
+"""The leaderboard: submissions, validation and ranking (to come)."""
