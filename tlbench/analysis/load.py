@@ -70,7 +70,11 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record]) -> Curves:
                     notes.append(f"{label}: {name} lacks target instances and is left out")
                 continue
             instances = [_curves(suite, name, target, found[target], by_key) for target in spec.targets]
-            curves = average_instances(instances)
+            try:
+                curves = average_instances(instances)
+            except ValueError as error:  # no seed has run on every instance yet
+                notes.append(f"{label}: {error}; left out")
+                continue
             methods[label].append(curves)
             seeds = curves.seed_count
             if seeds < suite.seeds:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tlbench.analysis.bootstrap import Interval
-from tlbench.analysis.results import NOTE_TOO_FEW_SEEDS, SuiteResult, Summary, TaskResult
+from tlbench.analysis.results import NOTE_TOO_FEW_SEEDS, GainSummary, SuiteResult, Summary, TaskResult
+from tlbench.analysis.statistics import Aggregates
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,50 +158,54 @@ def cells(summary: Summary, table: Table) -> tuple[list[str], Cells]:
     return list(_TASK_HEADER), [_task_cells(row) for row in summary.tasks]
 
 
-def _flatten(value: object, name: str, out: dict[str, Any]) -> None:
-    """Adds a result's fields as scalar columns; intervals become three, nested results are spliced in."""
-    if isinstance(value, Interval):
-        out[name], out[f"{name}_low"], out[f"{name}_high"] = value.estimate, value.low, value.high
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            _flatten(getattr(value, field.name), f"{name}_{field.name}" if name else field.name, out)
-    elif isinstance(value, tuple):
-        out[name] = "; ".join(value)
-    else:
-        out[name] = value
+_NESTED: dict[str, type] = {"GainSummary": GainSummary, "Aggregates": Aggregates}
 
 
-def _records(rows: Sequence[TaskResult] | Sequence[SuiteResult]) -> list[dict[str, Any]]:
-    """Flat rows with the same keys; a quantity that one row lacks is None there."""
-    flat: list[dict[str, Any]] = []
+def _flatten(kind: type, value: object, prefix: str, out: dict[str, Any]) -> None:
+    """Adds a result's fields as scalars: three per interval, those of nested results with a prefix, None where absent.
+
+    The keys depend on `kind` alone. Profiles are left out: a curve is not a number.
+    """
+    for field in dataclasses.fields(kind):
+        name, item = prefix + field.name, getattr(value, field.name, None)
+        declared = str(field.type).removesuffix(" | None")
+        if declared == "Interval":
+            for suffix, part in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+                out[name + suffix] = getattr(item, part, None)
+        elif declared in _NESTED:
+            _flatten(_NESTED[declared], item, f"{name}_", out)
+        elif isinstance(item, tuple):
+            out[name] = "; ".join(item)
+        elif declared != "Profile":
+            out[name] = item
+
+
+def _records(kind: type, rows: Sequence[TaskResult] | Sequence[SuiteResult]) -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
     for row in rows:
-        out: dict[str, Any] = {}
-        for field in dataclasses.fields(row):
-            if field.name != "profile":  # a curve, not a number: in JSON only
-                _flatten(getattr(row, field.name), field.name, out)
-        flat.append(out)
-    keys: dict[str, None] = {}
-    for record in sorted(flat, key=len, reverse=True):
-        keys.update(dict.fromkeys(record))
-    nested = {
-        key for key in keys if any(other.startswith(f"{key}_tasks") for other in keys)
-    }  # None of a spliced result
-    nested |= {key for key in ("pooled", "control_pooled") if f"{key}_iqm" in keys}
-    return [{key: record.get(key) for key in keys if key not in nested} for record in flat]
+        records.append({})
+        _flatten(kind, row, "", records[-1])
+    return records
+
+
+def _columns(kind: type) -> list[str]:
+    names: dict[str, Any] = {}
+    _flatten(kind, None, "", names)
+    return list(names)
 
 
 def task_frame(summary: Summary) -> pd.DataFrame:
     """One row per method and transfer task, every quantity of `TaskResult`."""
     import pandas as pd
 
-    return pd.DataFrame(_records(summary.tasks))
+    return pd.DataFrame(_records(TaskResult, summary.tasks), columns=_columns(TaskResult))
 
 
 def suite_frame(summary: Summary) -> pd.DataFrame:
     """One row per method, every quantity of `SuiteResult` but its profile."""
     import pandas as pd
 
-    return pd.DataFrame(_records(summary.suites))
+    return pd.DataFrame(_records(SuiteResult, summary.suites), columns=_columns(SuiteResult))
 
 
 def to_json(value: object) -> Any:
@@ -235,7 +240,8 @@ def render(summary: Summary, output: Format, table: Table = "tasks") -> str:
     if output == "latex":
         return _latex(*cells(summary, table))
     if output == "csv":
-        return _csv(_records(rows))
+        kind = SuiteResult if table == "suite" else TaskResult
+        return _csv(_columns(kind), _records(kind, rows))
     if output == "json":
         return json.dumps(to_json(rows), indent=2, allow_nan=False) + "\n"
     raise ValueError(f"unknown format {output!r}: markdown, latex, csv or json")
@@ -272,10 +278,9 @@ def _latex(header: list[str], rows: Cells) -> str:
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _csv(records: list[dict[str, Any]]) -> str:
+def _csv(columns: list[str], records: list[dict[str, Any]]) -> str:
     out = io.StringIO()
-    if records:
-        writer = csv.DictWriter(out, fieldnames=list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
+    writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""Shows results on the terminal: the suite's table, then the tasks'."""
+"""Shows results on the terminal: the columns that fit, per transfer task and for the suite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,29 @@ from tlbench.cli.show import print_table
 from tlbench.protocol.specs import SuiteSpec
 
 
+TASK_COLUMNS = (
+    "transfer task",
+    "relation",
+    "score",
+    "control score",
+    "transfer gain",
+    "jumpstart",
+    "speed-up",
+    "negative transfer",
+)
+SUITE_COLUMNS = (
+    "score",
+    "control score",
+    "transfer gain",
+    "self gain",
+    "jumpstart",
+    "speed-up",
+    "negative transfer",
+    "seeds",
+    "tasks",
+)
+
+
 def print_summary(suite: SuiteSpec, summary: Summary, notes: Sequence[str]) -> None:
     """Print the tables of a summary.
 
@@ -20,9 +43,16 @@ def print_summary(suite: SuiteSpec, summary: Summary, notes: Sequence[str]) -> N
         summary: The results.
         notes: Lines to print below.
     """
-    print_table(f"{suite.id}, per transfer task", *cells(summary, "tasks"))
-    print_table(f"{suite.id}, suite", *cells(summary, "suite"))
+    several = len(summary.suites) > 1
+    lead = ("method", "rank") if several else ("method",)
+    print_table(f"{suite.id}, per transfer task", *_columns(*cells(summary, "tasks"), lead[:1] + TASK_COLUMNS))
+    print_table(f"{suite.id}, suite", *_columns(*cells(summary, "suite"), lead + SUITE_COLUMNS))
     percent = round(100 * summary.confidence)
     typer.echo(f"intervals: {percent} % bootstrap over seeds; suite digest {suite.digest[:12]}")
     for note in notes:
         typer.echo(f"note: {note}")
+
+
+def _columns(header: list[str], rows: list[list[str]], wanted: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    positions = [header.index(name) for name in wanted]
+    return [header[i] for i in positions], [[row[i] for i in positions] for row in rows]
