@@ -118,9 +118,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     assert warm is not None  # the imports that tlbench's workers find done
     suite = find_suite(arguments.suite)
-    print(
-        f"{'transfer task':44} {'stock s':>9} {'tlbench s':>9} {'bound s':>9} {'stock/tlbench':>13} {'tlbench/bound':>13}"
-    )
+    header = ("stock s", "tlbench s", "bound s", "stock/tlbench", "tlbench/bound")
+    print(f"{'transfer task':44} " + " ".join(f"{name:>13}" for name in header))
     for transfer in arguments.tasks.split(","):
         spec = suite.transfers[transfer]
         with tempfile.TemporaryDirectory() as folder:
@@ -134,7 +133,7 @@ def main() -> None:
             )
         )
         print(
-            f"{transfer:44} {baseline:9.1f} {seconds:9.2f} {least:9.2f} "
+            f"{transfer:44} {baseline:13.1f} {seconds:13.2f} {least:13.2f} "
             f"{baseline / seconds:13.1f} {seconds / least:13.2f}",
             flush=True,
         )
