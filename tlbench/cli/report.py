@@ -11,7 +11,6 @@ from tlbench.analysis.tables import cells
 from tlbench.cli.show import print_table
 from tlbench.protocol.specs import SuiteSpec
 
-
 TASK_COLUMNS = (
     "transfer task",
     "relation",

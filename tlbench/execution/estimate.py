@@ -19,6 +19,8 @@ from tlbench.protocol.vector import open_lanes
 PROBE_SECONDS = 0.05
 OVERHEAD = 1.5
 """Assumed time of a run over the time of its environment steps, before anything was measured."""
+OTHER_SECONDS = 60.0
+"""Assumed time of a run whose unit is not environment steps, before any was measured."""
 KNOWLEDGE_SECONDS = 2.0
 """Assumed time of one knowledge node, before any was measured."""
 
@@ -66,6 +68,8 @@ class Estimator:
         self._seen.setdefault(key, []).append(float(record.provenance.get("wall_seconds", 0.0)))
 
     def _from_speed(self, task: TaskSpec, kind: str) -> float:
+        if task.unit != "env_steps":
+            return OTHER_SECONDS
         schedule = task.schedule("source" if kind == "expert" else "target")
         length = self._episode_length(task)
         evaluation = schedule.points * schedule.episodes * length

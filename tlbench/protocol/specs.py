@@ -80,6 +80,13 @@ class Reference(Spec):
     command: str = Field(description="The command that measured it.")
 
 
+class Offline(Spec):
+    """Offline data that a suite owns: transitions of a uniform policy."""
+
+    transitions: int = Field(gt=0)
+    lanes: int = Field(default=16, gt=0, description="Lanes that collect them; part of the data's identity.")
+
+
 class TaskSpec(Spec):
     """An environment with its evaluation settings."""
 
@@ -91,6 +98,7 @@ class TaskSpec(Spec):
     )
     context: Mapping[str, float] = Field(default_factory=dict, description="Parameters of a task family.")
     unit: Literal["env_steps", "samples", "episodes"] = "env_steps"
+    offline: Offline | None = Field(default=None, description="The data of a task whose unit is samples.")
     discount: float = Field(gt=0, le=1)
     random_return: float = Field(description="Mean return of a uniform policy over 1,000 episodes.")
     expert_return: float = Field(description="Mean return of the best reference learner at 5 times the budget.")
@@ -105,11 +113,14 @@ class TaskSpec(Spec):
     def _ordered(self) -> Self:
         if self.expert_return <= self.random_return:
             raise ValueError("expert_return must be above random_return")
+        if (self.unit == "samples") != (self.offline is not None):
+            raise ValueError("offline data goes with the unit samples, and only with it")
         return self
 
     def identity(self, role: Literal["source", "target"]) -> dict[str, Any]:
         """What a run on this task depends on; equal identities share experts and controls."""
-        fields = {"environment", "options", "observation_map", "discrete_actions", "context", "unit", "discount"}
+        fields = {"environment", "options", "observation_map", "discrete_actions", "context"}
+        fields |= {"unit", "offline", "discount"}
         dump = self.model_dump(mode="json", include=fields, exclude_defaults=True)
         return {**dump, "schedule": self.schedule(role).model_dump()}
 

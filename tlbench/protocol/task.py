@@ -17,6 +17,7 @@ from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evalua
 from tlbench.protocol.interface import Array, Interface, Policy, StackablePolicy, Unit
 from tlbench.protocol.sealing import unsealed
 from tlbench.protocol.seeding import derive_seed, derive_seeds
+from tlbench.protocol.sources import evaluate_lifetimes, load_lifetimes, offline_transitions
 from tlbench.protocol.specs import TaskSpec, digest_of
 from tlbench.protocol.vector import VectorEnvAdapter, open_lanes
 
@@ -131,6 +132,7 @@ class HarnessTask:
         self._outcomes: list[Outcome | None] | None = None
         self.meter = Meter(schedule.budget if budget is None else budget, self.fractions, self._due)
         self.bins = TrainingBins(max(1, self.meter.budget))
+        self._lifetimes = load_lifetimes(spec) if spec.unit == "episodes" else None
         self.interface = self._interface()
 
     @property
@@ -167,12 +169,27 @@ class HarnessTask:
         return env
 
     def samples(self, batch: int) -> Iterator[Mapping[str, Array]]:
-        """Minibatches of offline data."""
-        raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no offline samples ({batch=})")
+        """Minibatches of offline data, drawn with replacement; each costs ``batch`` units."""
+        if self.unit != "samples":
+            raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no offline samples")
+        with unsealed():
+            data = offline_transitions(self._spec, self._discrete)
+        rng = self._stream("samples")
+        while True:
+            self.require_policy()
+            self.meter.charge(batch)
+            rows = rng.integers(len(data["rewards"]), size=batch)
+            yield {name: column[rows] for name, column in data.items()}
 
     def episodes(self, n: int) -> Iterator[Mapping[str, Array]]:
-        """Batches of supervised lifetimes."""
-        raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no lifetimes ({n=})")
+        """Batches of supervised lifetimes; each costs ``n`` units."""
+        if self._lifetimes is None:
+            raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no lifetimes")
+        rng = self._stream("lifetimes")
+        while True:
+            self.require_policy()
+            self.meter.charge(n)
+            yield self._lifetimes.draw(n, rng)
 
     def require_policy(self) -> None:
         """Refuse a metered call before a policy was published.
@@ -195,20 +212,18 @@ class HarnessTask:
         self.require_policy()
         self.meter.finish()
         pending = self._snapshots[len(self._outcomes or []) :]
-        outcomes = (self._outcomes or []) + evaluate(pending, self._open_evaluation)
+        outcomes = (self._outcomes or []) + self._evaluate(pending)
         return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
 
     def abandon(self) -> list[tuple[int, Outcome | None]]:
         """Like :meth:`finish` for a run that diverged: only the points that were due, evaluated."""
-        outcomes = (self._outcomes or []) + evaluate(
-            self._snapshots[len(self._outcomes or []) :], self._open_evaluation
-        )
+        outcomes = (self._outcomes or []) + self._evaluate(self._snapshots[len(self._outcomes or []) :])
         return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
 
     def fresh_evaluation(self, policy: Policy, episodes: int) -> Outcome | None:
         """Evaluate a policy on start states that no point of the schedule uses."""
         seeds = tuple(derive_seeds(episodes, "fresh", *self._identity))
-        return evaluate([Snapshot(policy.frozen(), self.spent, seeds)], self._open_evaluation)[0]
+        return self._evaluate([Snapshot(policy.frozen(), self.spent, seeds)])[0]
 
     def _due(self, first: int, last: int, count: int) -> None:
         self.require_policy()
@@ -221,20 +236,32 @@ class HarnessTask:
         ]
         self._snapshots += new
         if not isinstance(policy, StackablePolicy):  # may be large: don't keep them all
-            self._outcomes = (self._outcomes or []) + evaluate(new, self._open_evaluation)
+            self._outcomes = (self._outcomes or []) + self._evaluate(new)
         if self._on_point is not None:
             for point in range(first, last):
                 self._on_point(point)
+
+    def _stream(self, name: str) -> np.random.Generator:
+        rng = np.random.default_rng(derive_seed(name, *self._identity, self._streams))
+        self._streams += 1
+        return rng
+
+    def _evaluate(self, snapshots: Sequence[Snapshot]) -> list[Outcome | None]:
+        if self._lifetimes is not None:
+            return [evaluate_lifetimes(snapshot, self._lifetimes) for snapshot in snapshots]
+        return evaluate(snapshots, self._open_evaluation)
 
     def _open_evaluation(self, lanes: int) -> Any:
         return open_lanes(self._spec, lanes, "disabled", self._discrete)
 
     def _interface(self) -> Interface:
+        context = dict(self._spec.context)
+        if self._lifetimes is not None:
+            spaces_of = self._lifetimes
+            return Interface(spaces_of.observation_space, spaces_of.action_space, self._spec.discount, context)
         with unsealed():
             env = open_lanes(self._spec, 1, "disabled", self._discrete)
-        interface = Interface(
-            env.single_observation_space, env.single_action_space, self._spec.discount, dict(self._spec.context)
-        )
+        interface = Interface(env.single_observation_space, env.single_action_space, self._spec.discount, context)
         env.close()
         return interface
 
