@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,8 +41,8 @@ class UniformPolicy:
         return np.clip(actions, space.low, space.high), state
 
     def frozen(self) -> UniformPolicy:
-        """An independent copy."""
-        return UniformPolicy(self._space, copy.deepcopy(self._rng))
+        """A copy with a generator of its own: other actions at every evaluation point."""
+        return UniformPolicy(self._space, self._rng.spawn(1)[0])
 
 
 class RandomPolicy(Method):

@@ -1,0 +1,169 @@
+"""An agent around an SB3 on-policy model: roles, loading, freezing, training to the budget's end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecNormalize
+
+from tlbench.baselines.learners.networks import FrozenMLP, all_finite
+from tlbench.baselines.learners.policies import LeanPolicy
+from tlbench.protocol.errors import BudgetExhausted, DivergedError
+from tlbench.protocol.interface import Array, BudgetedTask, Interface, Params
+
+Model = TypeVar("Model", bound=OnPolicyAlgorithm)
+
+
+def build_model(cls: type[Model], interface: Interface, n_envs: int, **kwargs: Any) -> Model:
+    """Build an SB3 model from spaces alone, before there is an environment.
+
+    It takes the way SB3's own ``load`` takes. Seeding Python's, NumPy's and torch's global generators is part of
+    it, as with every SB3 model; nothing after it draws from them.
+
+    Args:
+        cls: The algorithm.
+        interface: Spaces and discount.
+        n_envs: Lanes it will be trained on.
+        **kwargs: Arguments of the algorithm.
+    """
+    model = cls(env=None, gamma=interface.discount, _init_setup_model=False, **kwargs)  # type: ignore[arg-type]
+    model.observation_space = interface.observation_space
+    model.action_space = interface.action_space
+    model.n_envs = n_envs
+    model._setup_model()
+    return model
+
+
+def parameters_by_role(policy: LeanPolicy) -> Params:
+    """The live parameters by role: policy body, head, ``log_std``, then the value network, each by depth."""
+    roles: Params = {}
+    for prefix, linears in (("", policy.actor_linears()), ("value.", policy.critic_linears())):
+        names = [f"{prefix}body.{i}" for i in range(len(linears) - 1)] + [f"{prefix}head"]
+        for name, linear in zip(names, linears, strict=bool(linears)):
+            roles[f"{name}.weight"], roles[f"{name}.bias"] = linear.weight, linear.bias
+        if not prefix and not policy.discrete:
+            roles["log_std"] = policy.log_std
+    return roles
+
+
+class LivePolicy:
+    """An agent's current policy, acting deterministically.
+
+    Args:
+        policy: The SB3 policy that goes on learning.
+    """
+
+    def __init__(self, policy: LeanPolicy) -> None:
+        self._policy = policy
+
+    def act(self, obs: Array, state: Any, first: NDArray[np.bool_]) -> tuple[Array, Any]:
+        """Act with the present parameters; see :class:`FrozenMLP`."""
+        return self.frozen().act(obs, state, first)
+
+    def frozen(self) -> FrozenMLP:
+        """A copy that learning does not change; copies can be stacked."""
+        return self._policy.freeze()
+
+
+class _Divergence(BaseCallback):
+    """Raises ``DivergedError`` before a rollout is collected with parameters that are not finite."""
+
+    def __init__(self, agent: OnPolicyAgent) -> None:
+        super().__init__()
+        self._agent = agent
+
+    def _on_rollout_start(self) -> None:
+        self._agent.check_finite()
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class OnPolicyAgent:
+    """Wraps an SB3 on-policy model whose policy is a :class:`LeanPolicy`.
+
+    Args:
+        model: The model, built for the task's spaces.
+        scale_rewards: Whether rewards are divided by the running standard deviation of returns in training (SB3's
+            ``VecNormalize``); the statistics belong to one call of :meth:`train`.
+    """
+
+    def __init__(self, model: OnPolicyAlgorithm, scale_rewards: bool = False) -> None:
+        assert isinstance(model.policy, LeanPolicy)
+        self.model = model
+        self.gradient_steps = 0
+        self._scale_rewards = scale_rewards
+        self._net = model.policy
+        self._roles = parameters_by_role(model.policy)
+        self.policy = LivePolicy(model.policy)
+        self._count_steps()
+
+    def train(self, task: BudgetedTask) -> None:
+        """Publish the policy and learn until the budget ends.
+
+        Raises:
+            DivergedError: If a parameter is no longer finite after an update.
+        """
+        task.publish(self.policy)
+        try:
+            envs = task.envs(self.model.n_envs)
+            if self._scale_rewards:
+                envs = VecNormalize(envs, norm_obs=False, gamma=self.model.gamma)
+            self.model.set_env(envs)
+            self.model.learn(max(task.budget - task.spent, 1), callback=_Divergence(self), log_interval=None)  # type: ignore[arg-type]
+        except BudgetExhausted:
+            pass
+        self.check_finite()
+
+    def params(self) -> Params:
+        """A copy of all parameters by role, on the CPU."""
+        return {role: p.detach().cpu().clone() for role, p in self._roles.items()}
+
+    def load(self, params: Params, frozen: Sequence[str] = ()) -> None:
+        """Set parameters by role and fix which are frozen; the optimiser starts afresh, without moments.
+
+        A frozen parameter requires no gradient, so that the optimiser skips it altogether: no step, no moments, no
+        share in a gradient norm. The roles that are frozen are those of the last call.
+
+        Args:
+            params: New values for some or all roles.
+            frozen: Roles that are not trained, whether in ``params`` or not.
+
+        Raises:
+            KeyError: If a role is unknown.
+            ValueError: If a shape differs.
+        """
+        for role in (*params, *frozen):
+            if role not in self._roles:
+                raise KeyError(f"unknown role {role!r}; there are {', '.join(self._roles)}")
+        for role, tensor in params.items():
+            if tensor.shape != self._roles[role].shape:
+                shapes = f"{tuple(tensor.shape)}, not {tuple(self._roles[role].shape)}"
+                raise ValueError(f"the shape of {role} is {shapes}")
+        with torch.no_grad():
+            for role, tensor in params.items():
+                self._roles[role].copy_(tensor)
+        for role, parameter in self._roles.items():
+            parameter.requires_grad_(role not in frozen)
+            parameter.grad = None
+        net = self._net
+        net.optimizer = net.optimizer_class(net.parameters(), lr=self.model.lr_schedule(1), **net.optimizer_kwargs)  # type: ignore[call-arg]
+        self._count_steps()
+
+    def check_finite(self) -> None:
+        """Raise ``DivergedError`` if a parameter is not finite."""
+        if not all_finite(list(self._roles.values())):
+            role = next(r for r, p in self._roles.items() if not all_finite([p]))
+            raise DivergedError(f"{role} is not finite after {self.gradient_steps} gradient steps")
+
+    def _count_steps(self) -> None:
+        def count(*_: Any) -> None:
+            self.gradient_steps += 1
+
+        self._net.optimizer.register_step_post_hook(count)
