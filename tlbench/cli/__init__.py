@@ -7,16 +7,9 @@ import sys
 
 def main() -> None:
     """Run the command line."""
-    from tlbench.cli.app import app
-    from tlbench.protocol.errors import TlbenchError
-
     try:
+        from tlbench.cli.app import app
+
         app()
-    except TlbenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("stopped: finished runs are kept; the same command goes on from there", file=sys.stderr)
+    except KeyboardInterrupt:  # before the command began; commands answer for themselves
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)

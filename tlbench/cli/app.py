@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import os
 import pkgutil
-from typing import Annotated
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 import tlbench.cli.commands as folder
+from tlbench.protocol.errors import TlbenchError
 
 app = typer.Typer(
     name="tlbench",
@@ -34,6 +39,27 @@ def _options(
     del version
 
 
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with a user's mistake as one line and Ctrl-C as a promise that nothing is lost."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+            sys.stdout.flush()
+        except TlbenchError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            print("stopped: finished runs are kept; the same command goes on from there", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # the reader of a pipe went away: nothing to say, nobody to say it to
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
+
+    return run
+
+
 for _info in pkgutil.iter_modules(folder.__path__):
     _module = importlib.import_module(f"{folder.__name__}.{_info.name}")
-    app.command(name=_info.name)(_module.command)
+    app.command(name=_info.name)(guarded(_module.command))

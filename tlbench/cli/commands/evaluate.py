@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tlbench.cli.api import Evaluation, Request, prepare, run
-from tlbench.cli.progress import duration
-from tlbench.cli.report import print_summary
-from tlbench.execution.plan import ExpertNode, KnowledgeNode
-from tlbench.execution.selection import parse_settings
-from tlbench.protocol.errors import TlbenchError
+if TYPE_CHECKING:
+    from tlbench.cli.api import Evaluation, Request
 
 
 def command(
@@ -31,6 +27,11 @@ def command(
     dry_run: Annotated[bool, typer.Option(help="Show what would run and how long it would take.")] = False,
 ) -> None:
     """Evaluate a method on a suite. Finished runs are kept: the same command goes on where it was stopped."""
+    from tlbench.cli.api import prepare, run
+    from tlbench.cli.report import print_summary
+    from tlbench.execution.selection import parse_settings
+    from tlbench.protocol.errors import TlbenchError
+
     request = prepare(
         method,
         suite,
@@ -69,6 +70,9 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
 
 
 def _show_plan(request: Request) -> None:
+    from tlbench.cli.progress import duration
+    from tlbench.execution.plan import ExpertNode, KnowledgeNode
+
     plan, estimator = request.plan, request.estimator()
     missing = {node.key for node in request.todo}
     for name, nodes in (

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from tlbench.analysis.tables import Format, render
-from tlbench.cli.api import summary_of
-from tlbench.cli.report import print_summary
-from tlbench.execution.store import Store, find_stores
-from tlbench.protocol.discovery import aliases
-from tlbench.protocol.errors import TlbenchError
+if TYPE_CHECKING:
+    from tlbench.execution.store import Store
 
 
 class Output(StrEnum):
@@ -33,6 +29,9 @@ def command(
     format_: Annotated[Output, typer.Option("--format", help="Format of the tables.")] = Output.terminal,
 ) -> None:
     """Show the tables of all results in a folder, with 95 % intervals."""
+    from tlbench.execution.store import find_stores
+    from tlbench.protocol.errors import TlbenchError
+
     stores = [store for store in find_stores(runs) if suite is None or store.suite.id == suite]
     if not stores:
         raise TlbenchError(f"{runs} holds no results of {suite}")
@@ -41,6 +40,12 @@ def command(
 
 
 def _report(store: Store, methods: str | None, output: Output) -> None:
+    from tlbench.analysis.tables import Format, render
+    from tlbench.cli.api import summary_of
+    from tlbench.cli.report import print_summary
+    from tlbench.protocol.discovery import aliases
+    from tlbench.protocol.errors import TlbenchError
+
     records = list(store.records())
     present = {(r.method.id, r.config_hash) for r in records if r.method is not None}
     wanted = {aliases().get(name.strip(), name.strip()) for name in methods.split(",")} if methods else None

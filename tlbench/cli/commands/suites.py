@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tlbench.cli.show import print_table
-from tlbench.protocol.specs import SuiteSpec
+
+if TYPE_CHECKING:
+    from tlbench.protocol.specs import SuiteSpec
 
 
 def command(

@@ -1,0 +1,5 @@
+"""``python -m tlbench``: the command line."""
+
+from tlbench.cli import main
+
+main()
