@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from tlbench.cli.api import Evaluation, Request
 
+INTERRUPTED = "stopped: finished runs are kept; the same command goes on from there"
+
 
 def command(
     method: Annotated[str, typer.Option(help="Id or alias (see `tlbench methods`), or path/to/file.py[:Class].")],

@@ -9,6 +9,8 @@ import typer
 
 from tlbench.cli.show import print_table
 
+INTERRUPTED = "stopped: finished runs are kept; the same command goes on from there"
+
 
 def command(
     suite: Annotated[str, typer.Argument(help="A suite's id, name or TOML file.")],
