@@ -6,9 +6,6 @@ import time
 from collections.abc import Iterable
 from statistics import median
 
-import numpy as np
-from gymnasium import spaces
-
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node
 from tlbench.execution.store import Store
 from tlbench.protocol.errors import TlbenchError
@@ -93,13 +90,8 @@ def steps_per_second(task: TaskSpec, lanes: int, seconds: float) -> float:
     """Environment steps per second of ``lanes`` lanes under random actions, measured for ``seconds``."""
     env = open_lanes(task, lanes, "same_step")
     env.reset(seed=0)
-    rng = np.random.default_rng(0)
-    space = env.single_action_space
-    if isinstance(space, spaces.Discrete):
-        actions = rng.integers(space.start, space.start + space.n, size=(64, lanes))
-    else:
-        assert isinstance(space, spaces.Box)
-        actions = rng.uniform(space.low, space.high, size=(64, lanes, *space.shape)).astype(space.dtype)
+    env.action_space.seed(0)
+    actions = [env.action_space.sample() for _ in range(64)]
     for action in actions[:4]:
         env.step(action)
     started, steps = time.perf_counter(), 0

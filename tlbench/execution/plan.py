@@ -56,6 +56,7 @@ class RunNode:
         key: Hash of what the run depends on.
         name: Path of the record below ``records/``, without suffix.
         choice: The method (a control's is the learner from scratch).
+        label: For people.
         transfers: Every transfer task of the suite that the run serves.
         sources: Source tasks, none for a run without knowledge.
         target: The target task or instance.
@@ -70,6 +71,7 @@ class RunNode:
     key: str
     name: str
     choice: MethodChoice
+    label: str
     transfers: tuple[str, ...]
     sources: tuple[str, ...]
     target: str
@@ -79,13 +81,6 @@ class RunNode:
     expert_seed: int | None
     knowledge: KnowledgeNode | None
     control_key: str | None
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        where = self.transfers[0] if self.knowledge else self.target
-        crossed = f", expert seed {self.expert_seed}" if self.expert_seed not in (None, self.seed) else ""
-        return f"{self.choice.entry().id} on {where}, seed {self.seed}{crossed}"
 
 
 Node = ExpertNode | KnowledgeNode | RunNode
@@ -131,6 +126,7 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
     Raises:
         TlbenchError: If a setting is wrong or the method doesn't support a task.
     """
+    choice = choice.pinned()
     _check_support(suite, choice, transfers)
     planner = _Planner(suite, choice)
     runs = {node.key: node for name in transfers for node in planner.runs(name, seeds)}
@@ -160,6 +156,7 @@ class _Planner:
         self.learner = choice.learner()
         self.identity = choice.identity()
         self._control = control_choice(self.learner.id) if self.learner is not None else None
+        self._is_control = self._control is not None and self._control.entry().cls is self.entry.cls
 
     def runs(self, transfer: str, seeds: Sequence[int]) -> Iterable[RunNode]:
         spec = self.suite.transfers[transfer]
@@ -179,15 +176,22 @@ class _Planner:
             for name, other in self.suite.transfers.items()
             if target in other.targets
             and self._settings(other) == self._settings(spec)
-            and (knowledge is None or other == spec)
+            and (knowledge is None or other.sources == spec.sources)
+            and (knowledge is None or expert_seed in (other.expert_seeds or (seed,)))
         )
         sources = spec.sources if knowledge else ()
-        seeds = f"s{seed}" + (f"-e{expert_seed}" if knowledge and spec.expert_seeds else "")
-        where = transfers[0] if knowledge and len(spec.targets) == 1 else f"{'+'.join((*sources, target))}"
+        first = self.suite.transfers[transfers[0]]  # the same for every transfer task that the run serves
+        seeds = f"s{seed}" + (f"-e{expert_seed}" if knowledge and first.expert_seeds else "")
+        one_target = len(first.targets) == 1
+        file = transfers[0] if knowledge and one_target else f"{'+'.join((*sources, target))}"
+        where = target if not (knowledge or self._settings(spec)) else transfers[0]
+        instance = "" if where == target or one_target else f" ({target})"
+        crossed = f", expert seed {expert_seed}" if knowledge and expert_seed != seed else ""
         return RunNode(
             key=key,
-            name=f"{self.entry.id}/{where}.{seeds}.{key[:12]}",
+            name=f"{self.entry.id}/{file}.{seeds}.{key[:12]}",
             choice=self.choice,
+            label=f"{self.entry.id} on {where}{instance}, seed {seed}{crossed}",
             transfers=transfers,
             sources=sources,
             target=target,
@@ -213,7 +217,7 @@ class _Planner:
             "knowledge": knowledge.key if knowledge else None,
             "seed": seed,
         }
-        if knowledge is not None or self.method.control == "self":
+        if knowledge is not None or not self._is_control:
             content["method"] = self.identity
         return digest_of(content)
 
@@ -259,6 +263,7 @@ def expert_key(suite: SuiteSpec, task: str, learner: str, seed: int) -> str:
 def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> str | None:
     """Why a method can't run on these transfer tasks, or ``None`` if it can."""
     learner, method = choice.learner(), choice.method()
+    choice.learner_settings()  # none for a method without a learner
     if learner is None:
         return None
     for name in transfers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,14 +24,27 @@ class MethodChoice:
     Attributes:
         reference: What the user typed: an id, an alias or a file.
         settings: ``--set`` values, dotted ``learner.`` keys included.
+        code: SHA-256 of the method's file as it was planned, if it came from one.
     """
 
     reference: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = field(default=None, kw_only=True)
+
+    def pinned(self) -> MethodChoice:
+        """The same choice, bound to the method's file as it is now."""
+        return replace(self, code=self.entry().code)
 
     def entry(self) -> MethodEntry:
-        """The method found under the reference."""
-        return find_method(self.reference)
+        """The method found under the reference.
+
+        Raises:
+            TlbenchError: If there is none, or its file is no longer the one that was planned.
+        """
+        entry = find_method(self.reference)
+        if self.code is not None and entry.code != self.code:
+            raise TlbenchError(f"{self.reference} was changed during the evaluation: run the same command again")
+        return entry
 
     def method(self) -> Method:
         """The configured method.
@@ -49,8 +62,14 @@ class MethodChoice:
         return None if name is None else find_learner(name)
 
     def learner_settings(self) -> dict[str, Any]:
-        """The ``learner.`` settings, without the prefix."""
+        """The ``learner.`` settings, without the prefix.
+
+        Raises:
+            TlbenchError: If there are some and the method has no learner.
+        """
         dotted = {key: value for key, value in self.settings.items() if key.startswith(LEARNER_PREFIX)}
+        if dotted and self.entry().learner is None:
+            raise TlbenchError(f"{self.entry().id} has no learner: --set {next(iter(dotted))} means nothing to it")
         return {key.removeprefix(LEARNER_PREFIX): value for key, value in dotted.items()}
 
     def identity(self) -> dict[str, Any]:
@@ -132,12 +151,13 @@ def parse_seeds(text: str | None, suite: SuiteSpec) -> tuple[int, ...]:
         return tuple(range(suite.seeds))
     seeds: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()) or (last and int(last) < int(first)):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
             raise TlbenchError(f"--seeds takes numbers and ranges such as 0,3,5-7, not {text!r}")
-        if int(last or first) >= suite.seeds:
-            raise TlbenchError(f"{suite.id} has seeds 0 to {suite.seeds - 1}; --seeds names {last or first}")
-        seeds.update(range(int(first), int(last or first) + 1))
+        if int(last) >= suite.seeds:
+            raise TlbenchError(f"{suite.id} has seeds 0 to {suite.seeds - 1}; --seeds names {last}")
+        seeds.update(range(int(first), int(last) + 1))
     return tuple(sorted(seeds))
 
 

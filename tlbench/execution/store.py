@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 
 from tlbench.protocol.errors import StorageError, TlbenchError
 from tlbench.protocol.interface import Knowledge, Params
-from tlbench.protocol.records import Record, read_record, to_json
+from tlbench.protocol.records import Record, checksum, read_record, to_json
 from tlbench.protocol.specs import SuiteSpec, first_error
 
 MANIFEST = "suite.json"
@@ -89,6 +89,10 @@ def find_stores(root: Path) -> list[Store]:
     return stores
 
 
+def _serialised(tensors: Params) -> bytes:
+    return save_tensors({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()})  # no views
+
+
 class Store:
     """The results of one suite in one folder: ``<root>/<suite id>/``.
 
@@ -103,9 +107,10 @@ class Store:
     def __init__(self, root: Path, suite: SuiteSpec) -> None:
         self.folder = root / suite.id
         self.suite = suite
+        self._writing = False
 
     def open(self) -> None:
-        """Create the folder, or check that it belongs to this suite's digest; clear what a killed run left behind.
+        """Create the folder, or check that it belongs to this suite's digest.
 
         Raises:
             TlbenchError: If it can't be written, or was made with another digest.
@@ -124,8 +129,6 @@ class Store:
             write_atomically(manifest, (json.dumps(content, indent=1) + "\n").encode())
         if not os.access(self.folder, os.W_OK):
             raise StorageError(f"can't write to {self.folder}: permission denied; choose another folder with --out")
-        for leftover in self.folder.rglob(".*.tmp"):
-            leftover.unlink(missing_ok=True)
 
     def check_digest(self) -> None:
         """Hold the folder's digest against the suite's.
@@ -144,8 +147,10 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Hold the folder for one driver; the lock goes with the process, however it ends.
 
+        Only now may files be moved: what a killed driver left behind is cleared, damaged files are set aside.
+
         Raises:
-            TlbenchError: If another process holds it.
+            TlbenchError: If another process holds it, or it can't be written.
         """
         lock = FileLock(self.folder / ".lock")
         try:
@@ -154,9 +159,15 @@ class Store:
             raise TlbenchError(
                 f"another tlbench evaluate is writing to {self.folder}: wait for it, or use another --out"
             ) from None
+        except OSError as error:
+            raise StorageError(f"can't write to {self.folder}: {error.strerror}; choose another --out") from None
+        self._writing = True
         try:
+            for leftover in self.folder.rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
             yield
         finally:
+            self._writing = False
             lock.release()
 
     def record_path(self, name: str) -> Path:
@@ -168,7 +179,7 @@ class Store:
         write_atomically(self.record_path(name), to_json(record).encode())
 
     def find_record(self, name: str, key: str) -> Record | None:
-        """The record of that name if it is there and sound; a damaged one is set aside as ``*.damaged``."""
+        """The record of that name if it is there and sound; the driver sets a damaged one aside as ``*.damaged``."""
         path = self.record_path(name)
         if not path.exists():
             return None
@@ -176,8 +187,8 @@ class Store:
             record = read_record(path)
         except TlbenchError:
             record = None
-        if record is None or record.key != key:
-            path.replace(path.with_suffix(".damaged"))
+        if record is None or record.key != key or record.digest != self.suite.digest:
+            self._set_aside(path)
             return None
         return record
 
@@ -185,14 +196,14 @@ class Store:
         """All run records, in a fixed order.
 
         Raises:
-            TlbenchError: If one is damaged.
+            TlbenchError: If one is damaged, or was made with another digest.
         """
         for path in sorted((self.folder / "records").rglob("*.json")):
-            yield read_record(path)
+            yield self._sound(path)
 
     def write_expert(self, key: str, params: Params, record: Record) -> None:
         """Write an expert: its weights, then the record of its training, which completes it."""
-        data = save_tensors({name: t.detach().cpu().contiguous() for name, t in params.items()})
+        data = _serialised(params)
         write_atomically(self.folder / "experts" / f"{key}.safetensors", data)
         with_hash = {**record.diagnostics, "roles": list(params), "weights_sha256": hashlib.sha256(data).hexdigest()}
         complete = record.model_copy(update={"diagnostics": with_hash})
@@ -206,8 +217,8 @@ class Store:
         try:
             record = read_record(path)
             self._tensors("experts", key, record.diagnostics.get("weights_sha256"), record.diagnostics["roles"])
-        except (TlbenchError, KeyError):
-            path.replace(path.with_suffix(".damaged"))
+        except (TlbenchError, KeyError, TypeError):
+            self._set_aside(path)
             return None
         return record
 
@@ -228,13 +239,13 @@ class Store:
             TlbenchError: If one is damaged.
         """
         for path in sorted((self.folder / "experts").glob("*.json")):
-            yield read_record(path)
+            yield self._sound(path)
 
     def write_knowledge(self, key: str, knowledge: Knowledge | None, meta: Mapping[str, Any]) -> None:
         """Write knowledge (``None``: the method abstained) with facts about how it was made."""
         content: dict[str, Any] = {"schema_version": STORE_SCHEMA, "abstained": knowledge is None, **meta}
         if knowledge is not None:
-            data = save_tensors({name: t.detach().cpu().contiguous() for name, t in knowledge.tensors.items()})
+            data = _serialised(knowledge.tensors)
             write_atomically(self.folder / "knowledge" / f"{key}.safetensors", data)
             content |= {
                 "data": dict(knowledge.data),
@@ -242,23 +253,39 @@ class Store:
                 "names": list(knowledge.tensors),
                 "weights_sha256": hashlib.sha256(data).hexdigest(),
             }
-        text = json.dumps(content, indent=1, allow_nan=False)
+        text = json.dumps({**content, "checksum": checksum(content)}, indent=1, allow_nan=False)
         write_atomically(self.folder / "knowledge" / f"{key}.json", (text + "\n").encode())
 
     def find_knowledge(self, key: str) -> tuple[Knowledge | None, Mapping[str, Any]] | None:
-        """Knowledge and the facts written with it if it is there and sound; a damaged one is set aside."""
+        """Knowledge and the facts written with it if it is there and sound; the driver sets a damaged one aside."""
         path = self.folder / "knowledge" / f"{key}.json"
         if not path.exists():
             return None
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
+            if content["checksum"] != checksum(content):
+                raise TlbenchError(f"{path} is damaged: its checksum is wrong")
             if content["abstained"]:
                 return None, content
             tensors = self._tensors("knowledge", key, content["weights_sha256"], content["names"])
             return Knowledge(tensors, content["data"], content["diagnostics"]), content
-        except (TlbenchError, OSError, ValueError, KeyError, TypeError):
-            path.replace(path.with_suffix(".damaged"))
+        except (TlbenchError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            self._set_aside(path)
             return None
+
+    def _sound(self, path: Path) -> Record:
+        cure = "the same `tlbench evaluate` sets it aside and makes it again"
+        try:
+            record = read_record(path)
+        except TlbenchError as error:
+            raise TlbenchError(f"{error}; {cure}") from None
+        if record.digest != self.suite.digest:
+            raise TlbenchError(f"{path} was made with another digest of {self.suite.id}; {cure}")
+        return record
+
+    def _set_aside(self, path: Path) -> None:
+        if self._writing:
+            path.replace(path.with_suffix(".damaged"))
 
     def _tensors(self, kind: str, key: str, sha256: str | None, names: list[str]) -> dict[str, torch.Tensor]:
         path = self.folder / kind / f"{key}.safetensors"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import time
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 
@@ -66,6 +68,14 @@ def work(job: Job) -> None:
         _run(job, job.node, started)
 
 
+def environment_modules(suite: SuiteSpec) -> list[str]:
+    """The modules of a suite's environments, where they have one of their own."""
+    specs = [gymnasium.spec(task.environment) for task in suite.tasks.values() if task.unit != "episodes"]
+    points = [point for spec in specs for point in (spec.entry_point, spec.vector_entry_point)]
+    names = {p.partition(":")[0] if isinstance(p, str) else getattr(p, "__module__", None) for p in points}
+    return sorted(name for name in names if name is not None)
+
+
 def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
     suite = job.store.suite
     spec = suite.tasks[node.task]
@@ -82,11 +92,12 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
     agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
     start = agent.params()
     diverged = False
-    try:
-        agent.train(task)
-        points = task.finish()
-    except DivergedError:
-        diverged, points = True, task.abandon()
+    with sealed(*environment_modules(suite)):
+        try:
+            agent.train(task)
+            points = task.finish()
+        except DivergedError:
+            diverged, points = True, task.abandon()
     curve = _curve(task, points)
     best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
     params = start if best is None else checkpoints[best]
@@ -144,13 +155,15 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
         agent_seed=derive_seed("source-agent", node.key),
     )
     knowledge: Knowledge | None = None
-    with sealed():
+    with sealed(*environment_modules(suite)):
         try:
             knowledge = method.learn_source(tasks, experts, ctx)
         except BudgetExhausted:
             raise ProtocolViolationError(
                 "the source budget ran out inside learn_source: catch BudgetExhausted there and return the knowledge"
             ) from None
+    if knowledge is not None and not isinstance(knowledge, Knowledge):
+        raise ProtocolViolationError(f"learn_source returned {type(knowledge).__name__}, not Knowledge or None")
     if knowledge is not None and not all(bool(torch.isfinite(t).all()) for t in knowledge.tensors.values()):
         raise ProtocolViolationError("learn_source returned knowledge that is not finite")
     spent = sum(task.spent for task in tasks)
@@ -185,18 +198,16 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     if abstained:
         seed_everything(derive_seed("global", node.control_key or node.key))
     diverged = False
-    try:
-        with sealed():
-            try:
+    with sealed(*environment_modules(suite)):
+        try:
+            with contextlib.suppress(BudgetExhausted):
                 if abstained:
                     learn_from_scratch(task, ctx)
                 else:
                     method.learn_target(task, knowledge, ctx)
-            except BudgetExhausted:
-                pass
             points = task.finish()
-    except DivergedError:
-        diverged, points = True, task.abandon()
+        except DivergedError:
+            diverged, points = True, task.abandon()
     curve = _curve(task, points)
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
@@ -246,10 +257,10 @@ def _curve(task: HarnessTask, points: Sequence[tuple[int, Outcome | None]]) -> t
     curve: list[Point] = []
     for fraction, (count, outcome) in zip(task.fractions, points, strict=False):
         if outcome is None or not all(math.isfinite(value) for value in outcome.returns):
-            if not curve and task.fractions[0] == 0.0:
-                raise ProtocolViolationError("the policy's actions are not finite before anything was learned")
             break
         curve.append(Point(fraction=fraction, count=count, returns=outcome.returns, lengths=outcome.lengths))
+    if not curve and task.fractions[0] == 0.0:
+        raise ProtocolViolationError("the policy's actions are not finite before anything was learned on the target")
     return tuple(curve)
 
 

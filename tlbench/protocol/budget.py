@@ -30,7 +30,7 @@ class Meter:
     def __init__(self, budget: int, fractions: Sequence[float], on_due: Callable[[int, int, int], None]) -> None:
         self.budget = budget
         self.spent = 0
-        self._due = [math.ceil(fraction * budget) for fraction in fractions]
+        self._due = [math.ceil(round(fraction * budget, 6)) for fraction in fractions]  # 0.07 * 100 is above 7
         self._point = 0
         self._next = self._due[0] if self._due else math.inf
         self._on_due = on_due

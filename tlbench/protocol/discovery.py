@@ -190,9 +190,10 @@ def _method_in_file(path: Path, class_name: str) -> MethodEntry:
         module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            raise TlbenchError(f"{path} can't be imported: {type(error).__name__}: {error}") from error
+            problem = str(error).partition("\n")[0]
+            raise TlbenchError(f"{path} can't be imported: {type(error).__name__}: {problem}") from error
     found = {cls.__name__: cls for cls in _concrete(module, Method)}
     if class_name and class_name not in found:
         raise TlbenchError(f"{path} has no method class {class_name!r}; it has: {', '.join(found) or 'none'}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class TlbenchError(Exception):
     """A mistake that the user can mend: its text is one line that says what is wrong and what to do."""
@@ -12,7 +14,16 @@ class StorageError(TlbenchError):
 
 
 class ProtocolViolationError(TlbenchError):
-    """A method broke a rule of the benchmark (an action outside the space, an environment of its own, ...)."""
+    """A method broke a rule of the benchmark (an action outside the space, an environment of its own, ...).
+
+    Each is noted where it is made, so that a run whose method swallows it fails all the same.
+    """
+
+    noted: ClassVar[list[ProtocolViolationError]] = []
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.noted.append(self)
 
 
 class DivergedError(Exception):

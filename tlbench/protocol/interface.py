@@ -27,9 +27,9 @@ JSONValue = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 
 class Config(BaseModel):
-    """Base of every learner's and method's configuration: typed, immutable, unknown keys refused."""
+    """Base of every learner's and method's configuration: typed, immutable, unknown keys and NaN refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 @runtime_checkable
@@ -119,7 +119,8 @@ class BudgetedTask(Protocol):
     def envs(self, n: int) -> VecEnv:
         """Open ``n`` lanes of the task as an SB3 ``VecEnv``; any number of times, one meter for all.
 
-        A step costs one unit per lane, a reset after a lane's first also; ``BudgetExhausted`` ends learning.
+        A step costs one unit per lane, and so does every reset but the first lanes' first; ``BudgetExhausted`` ends
+        learning. Lanes whose episode ends are reset within the step, at no cost.
         """
 
     def samples(self, batch: int) -> Iterator[Mapping[str, Array]]:

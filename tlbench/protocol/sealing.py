@@ -37,17 +37,23 @@ def sealed(*modules: str) -> Iterator[None]:
 
     Args:
         modules: Modules of further environments of the suite.
+
+    Raises:
+        ProtocolViolationError: At the end, if the method swallowed one.
     """
     if not _state["installed"]:
         for base in (gymnasium.Env, VectorEnv):
             base.__new__ = staticmethod(_guarded_new)  # type: ignore[method-assign]
         _state["installed"] = True
     _inner_modules.extend(f"{module}." for module in modules if f"{module}." not in _inner_modules)
+    ProtocolViolationError.noted.clear()
     before, _state["sealed"] = _state["sealed"], True
     try:
         yield
     finally:
         _state["sealed"] = before
+    if ProtocolViolationError.noted:
+        raise ProtocolViolationError.noted[0]
 
 
 @contextmanager

@@ -225,11 +225,14 @@ def parse_suite(text: str, origin: str) -> SuiteSpec:
         TlbenchError: If the text is no TOML or no valid suite; the message names the first wrong field.
     """
     try:
-        return SuiteSpec.model_validate(tomllib.loads(text))
+        content = json.dumps(tomllib.loads(text))  # from JSON, pydantic's strict mode takes lists for tuples
+        return SuiteSpec.model_validate_json(content, strict=True)
     except tomllib.TOMLDecodeError as error:
         raise TlbenchError(f"{origin} is not valid TOML: {error}") from None
     except ValidationError as error:
         raise TlbenchError(f"{origin} is not a valid suite: {first_error(error)}") from None
+    except TypeError as error:  # a date or a time
+        raise TlbenchError(f"{origin} is not a valid suite: {error}") from None
 
 
 def load_suite(path: Path) -> SuiteSpec:

@@ -54,13 +54,15 @@ class MeteredVecEnv(VectorEnvAdapter):
     Args:
         venv: Gymnasium's vector environment.
         task: The task whose meter counts.
+        first: Whether these are the task's first lanes: their first reset is free.
     """
 
-    def __init__(self, venv: Any, task: HarnessTask) -> None:
+    def __init__(self, venv: Any, task: HarnessTask, first: bool) -> None:
         super().__init__(venv)
         self._task = task
         self._meter = task.meter
-        self._fresh = True
+        self._fresh = first
+        self._awaited = False
         self._running = np.zeros(venv.num_envs)
         space = venv.single_action_space
         self._bounds = (
@@ -68,9 +70,10 @@ class MeteredVecEnv(VectorEnvAdapter):
             if isinstance(space, spaces.Box) and (space.low == space.low.min()).all()
             and (space.high == space.high.max()).all() else None
         )  # fmt: skip
+        self._shape = (venv.num_envs, *(space.shape or ()))
 
     def reset(self) -> Any:
-        """Reset all lanes; free the first time, one unit per lane after that."""
+        """Reset all lanes; free the first time for the task's first lanes, one unit per lane after that."""
         self._task.require_policy()
         self._meter.charge(0 if self._fresh else self.num_envs)
         self._fresh = False
@@ -80,13 +83,18 @@ class MeteredVecEnv(VectorEnvAdapter):
     def step_async(self, actions: NDArray[Any]) -> None:
         """Report due points, count the step, hold the actions against the space."""
         self._meter.charge(self.num_envs)
-        bounds = self._bounds
-        if bounds is None or not (actions.min() >= bounds[0] and actions.max() <= bounds[1]):
+        bounds, actions = self._bounds, np.asarray(actions)
+        fits = bounds is not None and actions.shape == self._shape
+        if bounds is None or not (fits and actions.min() >= bounds[0] and actions.max() <= bounds[1]):
             check_actions(actions, self.action_space, self.num_envs)
         self._actions = actions
+        self._awaited = True
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step all lanes and note the episodes that ended."""
+        if not self._awaited:
+            raise ProtocolViolationError("step_wait() without step_async(): a step has to be counted first")
+        self._awaited = False
         obs, rewards, dones, infos = super().step_wait()
         self._running += rewards
         if infos is not self._no_infos:
@@ -129,7 +137,7 @@ class HarnessTask:
         self._policy: Policy | None = None
         self._streams = 0
         self._snapshots: list[Snapshot] = []
-        self._outcomes: list[Outcome | None] | None = None
+        self._outcomes: list[Outcome | None] = []
         self.meter = Meter(schedule.budget if budget is None else budget, self.fractions, self._due)
         self.bins = TrainingBins(max(1, self.meter.budget))
         self._lifetimes = load_lifetimes(spec) if spec.unit == "episodes" else None
@@ -163,7 +171,7 @@ class HarnessTask:
         if n < 1:
             raise ProtocolViolationError(f"envs(n) needs at least one lane, not {n}")
         with unsealed():
-            env = MeteredVecEnv(open_lanes(self._spec, n, "same_step", self._discrete), self)
+            env = MeteredVecEnv(open_lanes(self._spec, n, "same_step", self._discrete), self, self._streams == 0)
         env.seed_lanes(derive_seeds(n, "lanes", *self._identity, self._streams))
         self._streams += 1
         return env
@@ -172,6 +180,8 @@ class HarnessTask:
         """Minibatches of offline data, drawn with replacement; each costs ``batch`` units."""
         if self.unit != "samples":
             raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no offline samples")
+        if batch < 1:
+            raise ProtocolViolationError(f"samples(batch) needs at least one, not {batch}")
         with unsealed():
             data = offline_transitions(self._spec, self._discrete)
         rng = self._stream("samples")
@@ -185,6 +195,8 @@ class HarnessTask:
         """Batches of supervised lifetimes; each costs ``n`` units."""
         if self._lifetimes is None:
             raise ProtocolViolationError(f"this task is metered in {self.unit}: it has no lifetimes")
+        if n < 1:
+            raise ProtocolViolationError(f"episodes(n) needs at least one, not {n}")
         rng = self._stream("lifetimes")
         while True:
             self.require_policy()
@@ -211,14 +223,12 @@ class HarnessTask:
         """
         self.require_policy()
         self.meter.finish()
-        pending = self._snapshots[len(self._outcomes or []) :]
-        outcomes = (self._outcomes or []) + self._evaluate(pending)
-        return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
+        return self.abandon()
 
     def abandon(self) -> list[tuple[int, Outcome | None]]:
         """Like :meth:`finish` for a run that diverged: only the points that were due, evaluated."""
-        outcomes = (self._outcomes or []) + self._evaluate(self._snapshots[len(self._outcomes or []) :])
-        return [(s.count, o) for s, o in zip(self._snapshots, outcomes, strict=True)]
+        self._evaluate_pending()
+        return [(s.count, o) for s, o in zip(self._snapshots, self._outcomes, strict=True)]
 
     def fresh_evaluation(self, policy: Policy, episodes: int) -> Outcome | None:
         """Evaluate a policy on start states that no point of the schedule uses."""
@@ -236,7 +246,7 @@ class HarnessTask:
         ]
         self._snapshots += new
         if not isinstance(policy, StackablePolicy):  # may be large: don't keep them all
-            self._outcomes = (self._outcomes or []) + self._evaluate(new)
+            self._evaluate_pending()
         if self._on_point is not None:
             for point in range(first, last):
                 self._on_point(point)
@@ -245,6 +255,9 @@ class HarnessTask:
         rng = np.random.default_rng(derive_seed(name, *self._identity, self._streams))
         self._streams += 1
         return rng
+
+    def _evaluate_pending(self) -> None:
+        self._outcomes += self._evaluate(self._snapshots[len(self._outcomes) :])
 
     def _evaluate(self, snapshots: Sequence[Snapshot]) -> list[Outcome | None]:
         if self._lifetimes is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from typing import Any, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import gymnasium
 import numpy as np
@@ -13,7 +15,13 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import ObservationMap, TaskSpec
+
+if TYPE_CHECKING:
+    Wrapper = VectorWrapper[Any, Any, Any]
+else:
+    Wrapper = VectorWrapper  # generic only in later versions of Gymnasium
 
 READABLE_ATTRIBUTES = frozenset({"render_mode"})
 """Attributes of the inner environments that may be read through the adapter."""
@@ -171,7 +179,7 @@ class IdleLanes(VectorEnv[Any, Any, Any]):
             env.close()
 
 
-class DiscreteActions(VectorWrapper[Any, Any, Any]):
+class DiscreteActions(Wrapper):
     """Shows a continuous action space as the suite's frozen list of actions.
 
     Args:
@@ -190,7 +198,7 @@ class DiscreteActions(VectorWrapper[Any, Any, Any]):
         return self.env.step(self._table[np.asarray(actions)])
 
 
-class MappedObservations(VectorWrapper[Any, Any, Any]):
+class MappedObservations(Wrapper):
     """Reorders and flips the entries of a 1-D observation.
 
     Args:
@@ -228,6 +236,30 @@ class MappedObservations(VectorWrapper[Any, Any, Any]):
         return mapped
 
 
+def _base_lanes(task: TaskSpec, n: int, mode: AutoresetMode) -> VectorEnv[Any, Any, Any]:
+    options: dict[str, Any] = dict(task.options)
+    if _has_own_vector(task.environment):
+        return gymnasium.make_vec(
+            task.environment, n, vectorization_mode="vector_entry_point", autoreset_mode=mode, **options
+        )
+    if mode is AutoresetMode.DISABLED:
+        return IdleLanes([gymnasium.make(task.environment, **options) for _ in range(n)])
+    return gymnasium.make_vec(
+        task.environment, n, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **options
+    )
+
+
+@cache
+def _has_own_vector(environment: str) -> bool:
+    """Whether it has a vector environment that takes an autoreset mode (Gymnasium's CartPole has one that doesn't)."""
+    entry = gymnasium.spec(environment).vector_entry_point
+    if entry is None:
+        return False
+    creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry
+    parameters = inspect.signature(creator).parameters
+    return "autoreset_mode" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
 def open_lanes(
     task: TaskSpec, n: int, autoreset: Literal["same_step", "disabled"], discrete: bool = False
 ) -> VectorEnv[Any, Any, Any]:
@@ -240,21 +272,15 @@ def open_lanes(
         discrete: Show continuous actions through the suite's discretisation.
 
     Raises:
+        TlbenchError: If there is no such environment or it doesn't take the suite's options.
         ValueError: If the discretisation is wanted and the suite has none.
     """
     mode = AutoresetMode.SAME_STEP if autoreset == "same_step" else AutoresetMode.DISABLED
-    options: dict[str, Any] = dict(task.options)
-    env: VectorEnv[Any, Any, Any]
-    if gymnasium.spec(task.environment).vector_entry_point is not None:
-        env = gymnasium.make_vec(
-            task.environment, n, vectorization_mode="vector_entry_point", autoreset_mode=mode, **options
-        )
-    elif mode is AutoresetMode.DISABLED:
-        env = IdleLanes([gymnasium.make(task.environment, **options) for _ in range(n)])
-    else:
-        env = gymnasium.make_vec(
-            task.environment, n, vectorization_mode="sync", vector_kwargs={"autoreset_mode": mode}, **options
-        )
+    try:
+        env = _base_lanes(task, n, mode)
+    except (gymnasium.error.Error, ImportError, TypeError) as error:
+        problem = str(error).partition("\n")[0]
+        raise TlbenchError(f"the suite's environment {task.environment} can't be built: {problem}") from error
     if task.observation_map is not None:
         env = MappedObservations(env, task.observation_map)
     if discrete and isinstance(env.single_action_space, spaces.Box):

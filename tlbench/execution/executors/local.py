@@ -10,12 +10,15 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from types import ModuleType
+
+import torch
 
 from tlbench.execution.executors import Ending
 from tlbench.execution.work import Job, work
@@ -23,6 +26,7 @@ from tlbench.protocol.budget import EXIT_REFUSED
 from tlbench.protocol.errors import StorageError, TlbenchError
 
 PRELOAD = ["torch", "stable_baselines3", "mujoco", "tlbench.execution.executors.warm"]
+STDOUT, STDERR = 1, 2
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -57,7 +61,7 @@ class LocalExecutor:
         """Start a job in a fresh process."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_main, args=(job, theirs), daemon=True)
-        with _no_main_module(), _one_thread():
+        with _no_main_module(), _one_thread(), _without_interrupts():
             process.start()
         theirs.close()
         self._running[job.node.key] = _Running(job, process, ours, time.monotonic(), wall_limit)
@@ -104,6 +108,16 @@ class LocalExecutor:
 
 def _main(job: Job, connection: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C ends
+    try:
+        _work_and_tell(job, connection)
+    finally:
+        os._exit(0)  # a method's threads and exit handlers can't hold the process up
+
+
+def _work_and_tell(job: Job, connection: Connection) -> None:
+    torch.set_num_threads(1)
+    with suppress(OSError):
+        os.dup2(STDERR, STDOUT)  # the driver's output is its tables; what a method prints goes beside them
     done = threading.Event()
     threading.Thread(target=_die_with_driver, args=(connection, done), daemon=True).start()
     error: str | None = None
@@ -113,16 +127,18 @@ def _main(job: Job, connection: Connection) -> None:
         work(job)
     except TlbenchError as problem:
         error, fatal = str(problem), isinstance(problem, StorageError)
+    except SystemExit as problem:
+        error = f"the method ended its process with sys.exit({problem.code!r}): it has to return"
     except BaseException as problem:
         detail = traceback.format_exc()
         text = str(problem).strip().partition("\n")[0]
         error = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
     done.set()
-    connection.send((error, detail, fatal))
-    connection.close()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # a method's threads and exit handlers can't hold the process up
+    with suppress(OSError):
+        connection.send((error, detail, fatal))
 
 
 def _die_with_driver(connection: Connection, done: threading.Event) -> None:
@@ -154,6 +170,17 @@ def _no_main_module() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C reaches the driver alone: the fork server, and so every worker, starts with the signal blocked."""
+    resource_tracker.ensure_running()  # its start, which the fork server's would cause, unblocks the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

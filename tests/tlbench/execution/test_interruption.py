@@ -1,0 +1,132 @@
+"""Killing the driver or a worker at any moment loses no finished record; the next call goes on from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.records import read_record
+
+PATIENCE = 120.0
+
+BODY = """
+def learn_target(self, target, knowledge, ctx):
+    open(PIDS / str(os.getpid()), "w").close()
+    time.sleep(1)
+    super().learn_target(target, knowledge, ctx)
+"""
+
+
+def driver(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", "from tlbench.cli import main; main()", "evaluate", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in "ZX"
+
+
+def wait_until(reached: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < end, f"{what}: not within {PATIENCE:g} s"
+        time.sleep(0.02)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize("how", ["kill -9", "Ctrl-C"])
+def test_a_driver_that_is_stopped_loses_no_finished_record(
+    tmp_path: Path, tiny_file: str, plugin_head: str, write_method: Any, contents: Any, run: Any, how: str
+) -> None:
+    (tmp_path / "pids").mkdir()
+    head = plugin_head.replace(
+        "class Constant", f"import pathlib\nPIDS = pathlib.Path({str(tmp_path / 'pids')!r})\n\nclass Constant"
+    )
+    method = write_method(BODY, head=head)
+    arguments = ("--method", method, "--suite", tiny_file, "--jobs", "1", "--tasks", "self")
+    out = tmp_path / "runs"
+
+    def records() -> list[Path]:
+        return sorted(out.rglob("records/plugin/*.json"))
+
+    process = driver(*arguments, "--out", str(out))
+    wait_until(lambda: len(records()) >= 1 or process.poll() is not None, "a record")
+    assert process.poll() is None, process.communicate()
+    if how == "kill -9":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    stdout, stderr = process.communicate(timeout=PATIENCE)
+    if how == "Ctrl-C":
+        assert process.returncode == 130
+        assert "stopped: finished runs are kept; the same command goes on from there" in stderr
+        assert "Traceback" not in stdout + stderr
+    pids = [int(path.name) for path in (tmp_path / "pids").iterdir()]
+    wait_until(lambda: not any(alive(pid) for pid in pids), "the workers' end")
+    kept = {path: path.read_bytes() for path in records()}
+    assert 1 <= len(kept) < 3
+    for path in kept:
+        read_record(path)
+
+    again = run(method, seeds=None)
+    assert not again.outcome.failed
+    assert len(records()) == 3
+    assert {path: path.read_bytes() for path in kept} == kept  # not run again
+    run(method, seeds=None, out=tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
+
+
+def test_a_killed_worker_is_told_and_the_rest_goes_on(run: Any, own_runs: Any, write_method: Any) -> None:
+    path = write_method(
+        """
+        uses_source = False
+        control = "self"
+
+        def learn_target(self, target, knowledge, ctx):
+            target.publish(Constant(0))
+            if not os.path.exists(__file__ + ".once"):
+                open(__file__ + ".once", "w").close()
+                os.kill(os.getpid(), 9)
+        """
+    )
+    evaluation = run(path, jobs=1)
+    [error] = evaluation.outcome.failed.values()
+    assert error == "its process was killed by SIGKILL (out of memory? try fewer --jobs)"
+    assert len(own_runs(evaluation)) == 1
+    again = run(path, jobs=1)
+    assert (again.outcome.done, again.outcome.failed) == (1, {})
+    assert len(own_runs(again)) == 2
+
+
+def test_two_drivers_at_once(tmp_path: Path, tiny_file: str, write_method: Any, run: Any) -> None:
+    method = write_method(
+        """
+        uses_source = False
+        control = "self"
+
+        def learn_target(self, target, knowledge, ctx):
+            target.publish(Constant(0))
+            time.sleep(4)
+        """
+    )
+    out = tmp_path / "runs"
+    process = driver("--method", method, "--suite", tiny_file, "--out", str(out), "--tasks", "self", "--seeds", "0")
+    wait_until(lambda: (out / "tiny-v1" / ".lock").exists() or process.poll() is not None, "the lock")
+    with pytest.raises(TlbenchError, match="another tlbench evaluate is writing to"):
+        run("random", suite=tiny_file)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, stderr
+    assert run("random", suite=tiny_file).outcome.done == 2
