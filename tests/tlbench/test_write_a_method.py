@@ -46,7 +46,7 @@ def test_the_methods_can_be_evaluated(method_file, tmp_path):
     result = tlbench.evaluate(method=method_file, suite=suite, out=tmp_path / "runs", jobs=2, progress=False)
     assert not result.outcome.failed
     assert len(result.to_frame()) == len(TASKS)
-    own = [record for record in result.records() if record.method and record.method.code]
+    own = [record for record in result.records() if record.method and record.method.code and record.knowledge_key]
     assert len(own) == len(TASKS)
     assert all(record.sources for record in own)
 

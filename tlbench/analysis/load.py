@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,18 +48,7 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record]) -> Curves:
     if foreign is not None:
         raise ValueError(f"record {foreign.key[:12]} was made with another digest than {suite.id}'s")
     by_key = {record.key: record for record in records}
-    labels = method_labels(records)
-    grouped: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    notes: list[str] = []
-    for record in records:
-        if record.method is None:
-            continue
-        label = labels[record.method.id, record.config_hash]
-        if record.control_key not in by_key:
-            notes.append(f"{label}: seed {record.seed} of {record.target} has no control yet and is left out")
-            continue
-        for transfer in record.transfers:
-            grouped[label][transfer][record.target].append(record)
+    grouped, notes = _group(records, by_key)
     methods: dict[str, list[TaskCurves]] = {}
     for label, transfers in grouped.items():
         methods[label] = []
@@ -85,8 +74,30 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record]) -> Curves:
     return Curves({label: curves for label, curves in methods.items() if curves}, notes)
 
 
+Grouped = Mapping[str, Mapping[str, Mapping[str, list[Record]]]]
+"""Method label -> transfer task -> target instance -> records."""
+
+
+def _group(records: Sequence[Record], by_key: Mapping[str, Record]) -> tuple[Grouped, list[str]]:
+    labels, notes = method_labels(records), list[str]()
+    grouped: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    carrying = {(r.method.id, r.config_hash) for r in records if r.method and r.knowledge_key}
+    for record in records:
+        if record.method is None:
+            continue
+        if record.knowledge_key is None and (record.method.id, record.config_hash) in carrying:
+            continue  # the control of a method that is its own control
+        label = labels[record.method.id, record.config_hash]
+        if record.control_key not in by_key:
+            notes.append(f"{label}: seed {record.seed} of {record.target} has no control yet and is left out")
+            continue
+        for transfer in record.transfers:
+            grouped[label][transfer][record.target].append(record)
+    return grouped, notes
+
+
 def _curves(
-    suite: SuiteSpec, transfer: str, target: str, records: list[Record], by_key: dict[str, Record]
+    suite: SuiteSpec, transfer: str, target: str, records: list[Record], by_key: Mapping[str, Record]
 ) -> TaskCurves:
     spec, task = suite.transfers[transfer], suite.tasks[target]
     records = sorted(records, key=lambda record: (record.seed, record.expert_seed or 0))

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -39,8 +40,8 @@ def _options(
     del version
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, with a user's mistake as one line and Ctrl-C as a promise that nothing is lost."""
+def guarded(command: Callable[..., None], interrupted: str) -> Callable[..., None]:
+    """The command, with a user's mistake as one line, and one line after Ctrl-C."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -51,7 +52,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            print("stopped: finished runs are kept; the same command goes on from there", file=sys.stderr)
+            print(interrupted, file=sys.stderr)
             raise typer.Exit(130) from None
         except BrokenPipeError:  # the reader of a pipe went away: nothing to say, nobody to say it to
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,6 +61,16 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-for _info in pkgutil.iter_modules(folder.__path__):
-    _module = importlib.import_module(f"{folder.__name__}.{_info.name}")
-    app.command(name=_info.name)(guarded(_module.command))
+def _register(group: typer.Typer, package: ModuleType) -> None:
+    """Add the commands of a folder; a folder in it is a group of commands (``tlbench leaderboard show``)."""
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        if info.ispkg:
+            below = typer.Typer(help=module.__doc__, no_args_is_help=True)
+            _register(below, module)
+            group.add_typer(below, name=info.name)
+        else:
+            group.command(name=info.name)(guarded(module.command, getattr(module, "INTERRUPTED", "stopped")))
+
+
+_register(app, folder)

@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import re
-import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from gymnasium import spaces
 from pydantic import BaseModel
 
-from tlbench.execution.conformance import Check, Problem, Sight, problem_of, watch
-from tlbench.execution.executors.local import (
-    PRELOAD,
-    STDERR,
-    STDOUT,
-    _die_with_driver,
-    _explain,
-    _no_main_module,
-    _one_thread,
-)
+from tlbench.execution.checks import Check, Problem, Sight, problem_of
+from tlbench.execution.conformance import watch
+from tlbench.execution.guard import GuardError, guarded, live
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan, RunNode, interface_of, make_plan, unsupported
 from tlbench.execution.selection import MethodChoice, configured
 from tlbench.execution.store import Store
 from tlbench.execution.work import Job, work
-from tlbench.protocol.budget import EXIT_REFUSED
 from tlbench.protocol.interface import StartingPointMethod
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import Schedule, SuiteSpec, canonical_json
@@ -55,8 +39,6 @@ HINTS = {
 }
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_starting = threading.Lock()
-_live: set[BaseProcess] = set()
 
 
 @dataclass
@@ -95,71 +77,6 @@ class Report:
             places = self.problems.setdefault(problem, [])
             if place and place not in places:
                 places.append(place)
-
-
-class GuardError(Exception):
-    """A guarded process hung, died or raised."""
-
-    def __init__(self, problem: Problem, hung: bool = False) -> None:
-        super().__init__(problem.message)
-        self.problem = problem
-        self.hung = hung
-
-
-def guarded(wall_limit: float, function: Callable[..., T], *args: Any) -> T:
-    """Call a function in a worker process such as evaluations use.
-
-    Args:
-        wall_limit: Seconds after which the process is killed.
-        function: A function of a module.
-        *args: Its arguments; they and the result are pickled.
-
-    Raises:
-        GuardError: If the process hangs, dies, or the function raises.
-    """
-    context = get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, function, args), daemon=True)
-    with _starting, _no_main_module(), _one_thread():
-        process.start()
-    theirs.close()
-    _live.add(process)
-    problem: Problem | None
-    try:
-        if not ours.poll(wall_limit):
-            message = f"it was still running after its wall limit of {wall_limit:g} s and was ended"
-            raise GuardError(Problem(Check.RUNS, f"{message}; --wall-limit gives it more time"), hung=True)
-        value, problem = ours.recv()
-    except (EOFError, OSError):
-        process.join()
-        check = Check.BUDGET if process.exitcode == EXIT_REFUSED else Check.RUNS
-        raise GuardError(Problem(check, _explain(process.exitcode))) from None
-    finally:
-        process.kill()
-        process.join()
-        _live.discard(process)
-        ours.close()
-    if problem is not None:
-        raise GuardError(problem)
-    result: T = value
-    return result
-
-
-def _serve(connection: Connection, function: Callable[..., Any], args: Sequence[Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C ends
-    os.dup2(STDERR, STDOUT)  # what a method prints goes beside the report
-    torch.set_num_threads(1)
-    threading.Thread(target=_die_with_driver, args=(connection, threading.Event()), daemon=True).start()
-    answer: tuple[Any, Problem | None]
-    try:
-        answer = (function(*args), None)
-    except BaseException as error:
-        answer = (None, problem_of(error))
-    sys.stdout.flush()
-    with contextlib.suppress(OSError):
-        connection.send(answer)
-    os._exit(0)  # a method's threads and exit handlers can't hold the process up
 
 
 def check_method(
@@ -261,7 +178,7 @@ class _Checker:
                 list(pool.map(do, [] if self._hung else nodes[1:]))
             except BaseException:  # Ctrl-C doesn't wait for what is under way
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(_live):
+                for process in list(live):
                     process.kill()
                 raise
 

@@ -131,8 +131,8 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
     planner = _Planner(suite, choice)
     runs = {node.key: node for name in transfers for node in planner.runs(name, seeds)}
     controls: dict[str, RunNode] = {}
-    if choice.learner() is not None and choice.method().control == "scratch":
-        control = _Planner(suite, control_choice(choice.entry().learner or ""))
+    control = planner.control()
+    if control is not None:
         controls = {node.key: node for name in transfers for node in control.runs(name, seeds) if node.key not in runs}
     knowledge = {node.knowledge.key: node.knowledge for node in runs.values() if node.knowledge}
     experts = {expert.key: expert for node in knowledge.values() for expert in node.experts}
@@ -148,15 +148,23 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
 
 
 class _Planner:
-    def __init__(self, suite: SuiteSpec, choice: MethodChoice) -> None:
+    def __init__(self, suite: SuiteSpec, choice: MethodChoice, without_knowledge: bool = False) -> None:
         self.suite = suite
         self.choice = choice
         self.entry = choice.entry()
         self.method = choice.method()
         self.learner = choice.learner()
         self.identity = choice.identity()
-        self._control = control_choice(self.learner.id) if self.learner is not None else None
-        self._is_control = self._control is not None and self._control.entry().cls is self.entry.cls
+        self.carries = self.method.uses_source and not without_knowledge
+        scratch = control_choice(self.learner.id) if self.learner is not None else None
+        self._is_control = scratch is not None and scratch.entry().cls is self.entry.cls
+        self._scratch = scratch if self.method.control == "scratch" else None
+
+    def control(self) -> _Planner | None:
+        """The planner of the controls; ``None`` if the method's runs are their own."""
+        if self._scratch is not None:
+            return _Planner(self.suite, self._scratch)
+        return _Planner(self.suite, self.choice, without_knowledge=True) if self.carries else None
 
     def runs(self, transfer: str, seeds: Sequence[int]) -> Iterable[RunNode]:
         spec = self.suite.transfers[transfer]
@@ -169,7 +177,7 @@ class _Planner:
                         break  # no experts: nothing to cross
 
     def _run(self, spec: TransferSpec, target: str, seed: int, expert_seed: int) -> RunNode:
-        knowledge = self._knowledge(spec, expert_seed) if self.method.uses_source else None
+        knowledge = self._knowledge(spec, expert_seed) if self.carries else None
         key = self._run_key(spec, target, seed, knowledge)
         transfers = tuple(
             name
@@ -222,10 +230,8 @@ class _Planner:
         return digest_of(content)
 
     def _control_key(self, spec: TransferSpec, target: str, seed: int, key: str) -> str:
-        if self.method.control == "self" or self._control is None:
-            return key
-        settings = MethodChoice(self._control.reference)
-        return _Planner(self.suite, settings)._run_key(spec, target, seed, None)
+        control = self.control()
+        return key if control is None else control._run_key(spec, target, seed, None)
 
     def _knowledge(self, spec: TransferSpec, expert_seed: int) -> KnowledgeNode:
         experts = tuple(self._expert(task, expert_seed, i) for task in spec.sources for i in range(self.method.experts))
@@ -262,19 +268,24 @@ def expert_key(suite: SuiteSpec, task: str, learner: str, seed: int) -> str:
 
 def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> str | None:
     """Why a method can't run on these transfer tasks, or ``None`` if it can."""
-    learner, method = choice.learner(), choice.method()
+    learner, method, name = choice.learner(), choice.method(), choice.entry().id
     choice.learner_settings()  # none for a method without a learner
-    if learner is None:
-        return None
-    for name in transfers:
-        spec = suite.transfers[name]
+    if learner is None and method.uses_source and method.experts:
+        return f'{name} wants experts but has no learner: experts = 0, or learners = ("vpg",)'
+    for transfer in transfers:
+        spec = suite.transfers[transfer]
         roles = dict.fromkeys(spec.targets, "target")
         roles |= {task: "source" for task in spec.sources if method.uses_source}
         for task, role in roles.items():
-            interface = interface_of(suite, task, role, learner.discrete_only)
-            reason = interface if isinstance(interface, str) else learner.unsupported(interface)
+            interface = interface_of(suite, task, role, bool(learner and learner.discrete_only))
+            if isinstance(interface, str):
+                return f"{transfer}: {task}: {interface}"
+            reason = learner.unsupported(interface) if learner else None
+            if reason is not None and learner:
+                return f"{transfer}: {learner.id} can't learn {task}: {reason}"
+            reason = method.unsupported(interface) if role == "target" else None
             if reason is not None:
-                return f"{name}: {learner.id} can't learn {task}: {reason}"
+                return f"{transfer}: {name} can't run on {task}: {reason}"
     return None
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tlbench.protocol.discovery import MethodEntry, find_method, learners
+from tlbench.protocol.discovery import MethodEntry, find_method, learner_code, learners
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Learner, Method
 from tlbench.protocol.specs import SuiteSpec, digest_of, first_error
@@ -32,8 +33,12 @@ class MethodChoice:
     code: str | None = field(default=None, kw_only=True)
 
     def pinned(self) -> MethodChoice:
-        """The same choice, bound to the method's file as it is now."""
-        return replace(self, code=self.entry().code)
+        """The same choice, bound to the method's file as it is now, wherever workers run."""
+        code = self.entry().code
+        if code is None:
+            return self
+        path, colon, name = self.reference.partition(":")
+        return replace(self, code=code, reference=f"{Path(path).resolve()}{colon}{name}")
 
     def entry(self) -> MethodEntry:
         """The method found under the reference.
@@ -105,7 +110,9 @@ def find_learner(name: str) -> Learner:
 def learner_identity(learner: Learner, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What a learner is: id, version and full configuration."""
     config = configured(learner.Config, settings, learner.id)
-    return {"id": learner.id, "version": learner.version, "config": config.model_dump(mode="json")}
+    identity = {"id": learner.id, "version": learner.version, "config": config.model_dump(mode="json")}
+    code = learner_code(learner.id)
+    return {**identity, "code": code} if code else identity
 
 
 def configured(cls: type[BaseModel], settings: Mapping[str, Any], owner: str) -> BaseModel:

@@ -58,6 +58,7 @@ def work(job: Job) -> None:
         Exception: Whatever the method raised.
     """
     import_environments()
+    job.choice.entry()  # a method's file may bring its learner
     seed_everything(derive_seed("global", job.node.key))
     started = time.perf_counter()
     if isinstance(job.node, ExpertNode):
@@ -166,6 +167,9 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
         raise ProtocolViolationError(f"learn_source returned {type(knowledge).__name__}, not Knowledge or None")
     if knowledge is not None and not all(bool(torch.isfinite(t).all()) for t in knowledge.tensors.values()):
         raise ProtocolViolationError("learn_source returned knowledge that is not finite")
+    if knowledge is not None:
+        for name, content in (("data", knowledge.data), ("diagnostics", knowledge.diagnostics)):
+            _check_json(content, f"knowledge {name}")
     spent = sum(task.spent for task in tasks)
     steps = {"source": source_steps if experts else spent, "extraction": spent if experts else 0}
     facts = {"experts": used, "steps": steps, "provenance": _provenance(job, started)}
@@ -201,7 +205,7 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     with sealed(*environment_modules(suite)):
         try:
             with contextlib.suppress(BudgetExhausted):
-                if abstained:
+                if abstained and learner is not None:
                     learn_from_scratch(task, ctx)
                 else:
                     method.learn_target(task, knowledge, ctx)
@@ -235,7 +239,7 @@ def _run(job: Job, node: RunNode, started: float) -> None:
         gradient_steps=int(gradient_steps) if isinstance(gradient_steps, int) else None,
         curve=curve,
         training=_training(task),
-        diagnostics=_finite(diagnostics),
+        diagnostics=_check_json(diagnostics, "diagnostics"),
         abstained=abstained,
         diverged=diverged or len(curve) < len(task.fractions),
         provenance=_provenance(job, started),
@@ -270,12 +274,14 @@ def _training(task: HarnessTask) -> Training:
     return Training(returns=tuple(finite), episodes=tuple(episodes))
 
 
-def _finite(diagnostics: Mapping[str, JSONValue]) -> dict[str, JSONValue]:
+def _check_json(content: Mapping[str, JSONValue], what: str) -> dict[str, JSONValue]:
     try:
-        json.dumps(diagnostics, allow_nan=False)
+        if json.loads(json.dumps(content, allow_nan=False)) == content:
+            return dict(content)
+        problem = "it comes back changed (tuples, keys that are no text?)"
     except (TypeError, ValueError) as error:
-        raise ProtocolViolationError(f"diagnostics must be finite JSON values: {error}") from None
-    return dict(diagnostics)
+        problem = str(error)
+    raise ProtocolViolationError(f"{what} must be finite JSON values: {problem}")
 
 
 def _suite_fields(suite: SuiteSpec) -> dict[str, Any]:

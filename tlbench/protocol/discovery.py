@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -24,6 +25,7 @@ from tlbench.protocol.interface import JSONValue, Learner, Method
 from tlbench.protocol.specs import SuiteSpec, load_suite, parse_suite
 
 BASELINES, TASKS = "tlbench.baselines", "tlbench.tasks"
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True)
@@ -50,18 +52,36 @@ class MethodEntry:
         return (inspect.getdoc(self.cls) or "").partition("\n")[0]
 
 
-@cache
+_from_files: dict[str, tuple[Learner, str]] = {}
+"""Learners that came with a method's file, and the file's SHA-256."""
+
+
 def learners() -> Mapping[str, Learner]:
-    """All learners by id."""
+    """All learners by id, those of the method files that were loaded included."""
+    return {**_installed_learners(), **{name: learner for name, (learner, _) in _from_files.items()}}
+
+
+def learner_code(name: str) -> str | None:
+    """SHA-256 of the file that a learner was loaded from, ``None`` if it is installed."""
+    return _from_files[name][1] if name in _from_files else None
+
+
+@cache
+def _installed_learners() -> Mapping[str, Learner]:
     found: dict[str, Learner] = {}
     for cls in _classes(BASELINES, "tlbench.learners", Learner):
         _add(found, cls.id, cls(), "learner")
     return dict(sorted(found.items()))
 
 
-@cache
 def methods() -> Mapping[str, MethodEntry]:
     """All methods by canonical id."""
+    return _methods(tuple(learners()))
+
+
+@cache
+def _methods(known_learners: tuple[str, ...]) -> Mapping[str, MethodEntry]:
+    del known_learners  # methods are made for each
     found: dict[str, MethodEntry] = {}
     for cls in _classes(BASELINES, "tlbench.methods", Method):
         for entry in variants_of(cls):
@@ -69,7 +89,6 @@ def methods() -> Mapping[str, MethodEntry]:
     return dict(sorted(found.items()))
 
 
-@cache
 def aliases() -> Mapping[str, str]:
     """Short names of methods, such as ``spam`` for ``spam-vpg``."""
     return {alias: target for entry in methods().values() for alias, target in entry.cls.aliases.items()}
@@ -126,15 +145,19 @@ def find_method(name: str) -> MethodEntry:
 
 
 def variants_of(cls: type[Method], code: str | None = None) -> Iterator[MethodEntry]:
-    """The named methods that a class stands for."""
+    """The named methods that a class stands for.
+
+    Raises:
+        TlbenchError: If an id is none: it names files and rows.
+    """
     variants = cls.variants or {cls.id: {}}
     for template, preset in variants.items():
-        if "{learner}" in template:
-            for learner in cls.learners if cls.learners is not None else learners():
-                yield MethodEntry(template.replace("{learner}", learner), cls, learner, preset, code)
-        else:
-            only = cls.learners[0] if cls.learners else None
-            yield MethodEntry(template, cls, only, preset, code)
+        every = cls.learners if cls.learners is not None else tuple(learners())
+        for learner in every if "{learner}" in str(template) else every[:1] if cls.learners else (None,):
+            name = str(template).replace("{learner}", learner or "")
+            if not isinstance(template, str) or not _ID.fullmatch(name):
+                raise TlbenchError(f"{cls.__name__}: the id {template!r} must be letters, digits and hyphens")
+            yield MethodEntry(name, cls, learner, preset, code)
 
 
 @cache
@@ -194,6 +217,10 @@ def _method_in_file(path: Path, class_name: str) -> MethodEntry:
             del sys.modules[module_name]
             problem = str(error).partition("\n")[0]
             raise TlbenchError(f"{path} can't be imported: {type(error).__name__}: {problem}") from error
+    for learner in _concrete(module, Learner):
+        if learner.id in _installed_learners():
+            raise TlbenchError(f"{path}: there is a learner called {learner.id!r} already; give yours another id")
+        _from_files[learner.id] = (learner(), code)
     found = {cls.__name__: cls for cls in _concrete(module, Method)}
     if class_name and class_name not in found:
         raise TlbenchError(f"{path} has no method class {class_name!r}; it has: {', '.join(found) or 'none'}")

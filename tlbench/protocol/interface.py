@@ -273,13 +273,19 @@ class Method(ABC):
     variants: ClassVar[Mapping[str, Mapping[str, JSONValue]]] = {}
     aliases: ClassVar[Mapping[str, str]] = {}
     experts: ClassVar[int] = 1
-    """Experts wanted per source; 0 if the method trains on the sources itself (or needs none)."""
+    """Experts wanted per source, trained with the method's learner; 0 if the method trains on the sources itself."""
     uses_source: ClassVar[bool] = True
     """False for methods that learn the target from scratch: no knowledge at all."""
     control: ClassVar[Literal["scratch", "self"]] = "scratch"
+    """The control: the learner from scratch, or the method itself with no knowledge (for one without a learner)."""
 
     def __init__(self, config: Any = None) -> None:
         self.config: Any = self.Config() if config is None else config
+
+    def unsupported(self, interface: Interface) -> str | None:
+        """Why this method can't run on a target with this interface, or ``None``; its learner is asked too."""
+        del interface
+        return None
 
     @abstractmethod
     def learn_source(

@@ -175,6 +175,9 @@ class SuiteSpec(Spec):
                         raise ValueError(f"transfer task {name} names an unknown task: {task}")
                     if getattr(self.tasks[task], role) is None:
                         raise ValueError(f"transfer task {name}: task {task} has no {role} schedule")
+        for task_name, spec in self.tasks.items():
+            if spec.target is not None and self.smoothing_window > spec.target.points:
+                raise ValueError(f"smoothing_window is larger than the number of points of {task_name}'s target")
         for name in self.quick:
             if name not in self.transfers:
                 raise ValueError(f"quick names an unknown transfer task: {name}")

@@ -65,11 +65,7 @@ class MeteredVecEnv(VectorEnvAdapter):
         self._awaited = False
         self._running = np.zeros(venv.num_envs)
         space = venv.single_action_space
-        self._bounds = (
-            (float(space.low.min()), float(space.high.max()))
-            if isinstance(space, spaces.Box) and (space.low == space.low.min()).all()
-            and (space.high == space.high.max()).all() else None
-        )  # fmt: skip
+        self._bounds, self._kinds = simple_bounds(space)
         self._shape = (venv.num_envs, *(space.shape or ()))
 
     def reset(self) -> Any:
@@ -84,7 +80,7 @@ class MeteredVecEnv(VectorEnvAdapter):
         """Report due points, count the step, hold the actions against the space."""
         self._meter.charge(self.num_envs)
         bounds, actions = self._bounds, np.asarray(actions)
-        fits = bounds is not None and actions.shape == self._shape
+        fits = bounds is not None and actions.shape == self._shape and actions.dtype.kind in self._kinds
         if bounds is None or not (fits and actions.min() >= bounds[0] and actions.max() <= bounds[1]):
             check_actions(actions, self.action_space, self.num_envs)
         self._actions = actions
@@ -101,6 +97,17 @@ class MeteredVecEnv(VectorEnvAdapter):
             self._task.bins.add(self._meter.spent, self._running[dones].tolist())
             self._running[dones] = 0.0
         return obs, rewards, dones, infos
+
+
+def simple_bounds(space: spaces.Space[Any]) -> tuple[tuple[float, float] | None, str]:
+    """Bounds that two comparisons can hold actions against, if the space has such, and the dtype kinds that fit."""
+    if isinstance(space, spaces.Discrete):
+        return (int(space.start), int(space.start + space.n - 1)), "iu"
+    if isinstance(space, spaces.Box):
+        low, high = space.low.min(initial=np.inf), space.high.max(initial=-np.inf)
+        if (space.low == low).all() and (space.high == high).all():
+            return (float(low), float(high)), "f"
+    return None, ""
 
 
 class HarnessTask:

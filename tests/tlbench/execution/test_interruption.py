@@ -119,7 +119,7 @@ def test_two_drivers_at_once(tmp_path: Path, tiny_file: str, write_method: Any, 
 
         def learn_target(self, target, knowledge, ctx):
             target.publish(Constant(0))
-            time.sleep(4)
+            time.sleep(12)
         """
     )
     out = tmp_path / "runs"

@@ -114,20 +114,20 @@ def test_a_broken_entry_point_takes_nothing_down(monkeypatch: pytest.MonkeyPatch
     broken = EntryPoint("broken", "nosuchmodule:Thing", "tlbench.methods")
     other = EntryPoint("other", "math:pi", "tlbench.methods")
     monkeypatch.setattr(discovery, "entry_points", lambda group: [broken, other] if group == "tlbench.methods" else [])
-    methods.cache_clear()
+    discovery._methods.cache_clear()
     try:
         with pytest.warns(UserWarning, match="can't be loaded|is no Method class"):
             assert "spam-vpg" in methods()
     finally:
-        methods.cache_clear()
+        discovery._methods.cache_clear()
 
 
 def test_an_entry_point_adds_a_method(monkeypatch: pytest.MonkeyPatch, write_method: Callable[..., str]) -> None:
     module = find_method(write_method("id = 'from-an-entry-point'")).cls.__module__
     point = EntryPoint("mine", f"{module}:Plugin", "tlbench.methods")
     monkeypatch.setattr(discovery, "entry_points", lambda group: [point] if group == "tlbench.methods" else [])
-    methods.cache_clear()
+    discovery._methods.cache_clear()
     try:
         assert find_method("from-an-entry-point").learner == "vpg"
     finally:
-        methods.cache_clear()
+        discovery._methods.cache_clear()

@@ -32,7 +32,7 @@ def command(
     """Hold a method against the protocol: small runs, and one line per check that says plainly what is wrong."""
     from tlbench.cli.api import check_device, usable_cores
     from tlbench.cli.conformance import check_method
-    from tlbench.execution.conformance import Check
+    from tlbench.execution.checks import Check
     from tlbench.execution.selection import parse_settings, parse_transfers
     from tlbench.protocol.discovery import find_suite
 
@@ -59,7 +59,7 @@ def command(
 
 def lines(report: Report) -> list[str]:
     """One line per check that passed or couldn't be made, one per problem where it failed."""
-    from tlbench.execution.conformance import Check
+    from tlbench.execution.checks import Check
 
     text = []
     for check in Check:

@@ -1,0 +1,102 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import tlbench
+from tlbench.analysis.figures import collect
+from tlbench.analysis.page.facts import method_facts
+from tlbench.cli.app import app
+from tlbench.execution.store import find_stores
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    for method in ("finetune-vpg", "zero-shot-vpg"):
+        tlbench.evaluate(method, tiny, out=folder, seeds="0,1", tasks="self,inversion", jobs=1, progress=False)
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+
+def test_a_report_is_written_and_the_tables_stay(runs, tmp_path):
+    plain, result = run(runs), run(runs, "--out", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert "wrote" in result.stderr
+    assert "per transfer task" in result.stdout
+    assert plain.stdout.splitlines()[-1] in result.stdout
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    for text in ("finetune-vpg", "zero-shot-vpg", "scratch-vpg", "inversion", "2 of 3 seeds", tlbench.__version__):
+        assert text in page
+    assert str(runs) not in page
+    assert str(tmp_path) not in page
+
+
+def test_two_reports_of_the_same_runs_are_equal(runs, tmp_path):
+    for name in ("a", "b"):
+        assert run(runs, "--out", tmp_path / name, "--methods", "finetune-vpg").exit_code == 0
+    files = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.*"))
+    assert len(files) > 15
+    for file in files:
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
+
+
+def test_methods_are_shown_in_the_order_asked_for(runs, tmp_path):
+    result = run(runs, "--out", tmp_path, "--methods", "zero-shot-vpg, finetune-vpg", "--format", "json")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert list(dict.fromkeys(row["method"] for row in rows)) == ["zero-shot-vpg", "finetune-vpg"]
+
+
+def test_methods_that_are_not_there_are_named(runs, tmp_path):
+    result = run(runs, "--out", tmp_path / "report", "--methods", "spam")
+    assert result.exit_code == 1
+    assert "holds no runs of 'spam-vpg'; it holds: finetune-vpg, scratch-vpg, zero-shot-vpg" in result.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(runs, tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run(runs, "--out", tmp_path / "file")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: can't write the report to")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_several_suites_get_a_folder_each(runs, tiny, tmp_path):
+    tlbench.evaluate("random", tiny, out=tmp_path / "runs", seeds="0", tasks="far", jobs=1, progress=False)
+    tlbench.evaluate("random", tiny, out=tmp_path / "runs", quick=True, jobs=1, progress=False)
+    result = run(tmp_path / "runs", "--out", tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    assert sorted(p.parent.name for p in (tmp_path / "report").glob("*/index.html")) == ["tiny-v1", "tiny-v1-quick"]
+    page = (tmp_path / "report" / "tiny-v1-quick" / "index.html").read_text(encoding="utf-8")
+    assert "quick form: a picture, not a result" in page
+
+
+def test_controls_and_facts_come_from_the_records(runs):
+    (store,) = find_stores(runs)
+    records = list(store.records())
+    data = collect(store.suite, records)
+    assert data.methods == ("finetune-vpg", "zero-shot-vpg", "scratch-vpg")
+    assert set(data.controls.values()) == {"scratch-vpg"}
+    assert [m for m in data.methods if data.is_reference(m)] == ["scratch-vpg"]
+    facts = method_facts(records, data.methods)
+    assert [f.label for f in facts] == list(data.methods)
+    assert facts[0].seed_text == "0 to 1"
+    assert facts[0].runs == 4
+    assert facts[0].target.endswith("env steps")
+    assert list(facts[0].expert) == ["cartpole"]
+
+
+def test_a_method_that_is_its_own_control_is_no_reference(runs):
+    (store,) = find_stores(runs)
+    records = [r for r in store.records() if r.method.id in ("finetune-vpg", "scratch-vpg")]
+    method = next(r for r in records if r.method.id == "finetune-vpg")
+    own = {"method": method.method, "config_hash": method.config_hash}
+    records = [r.model_copy(update=own) if r.method.id == "scratch-vpg" else r for r in records]
+    data = collect(store.suite, records)
+    assert data.controls == {"finetune-vpg": "finetune-vpg without knowledge"}
+    assert data.arms == ("finetune-vpg without knowledge", "finetune-vpg")

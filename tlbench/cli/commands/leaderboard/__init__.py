@@ -1,0 +1,1 @@
+"""Look at a leaderboard, and add to one."""

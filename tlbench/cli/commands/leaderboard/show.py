@@ -1,0 +1,78 @@
+"""``tlbench leaderboard show``: the ranking of a suite on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tlbench.cli.boards import BoardOption
+
+if TYPE_CHECKING:
+    from tlbench.leaderboard.ranking import Row
+
+HEADER = (
+    "rank",
+    "name",
+    "method",
+    "score",
+    "transfer gain",
+    "self gain",
+    "negative transfer",
+    "jumpstart",
+    "speed-up",
+    "seeds",
+    "submission",
+    "date",
+    "earlier",
+)
+
+
+def command(
+    board: BoardOption = None,
+    suite: Annotated[str, typer.Option(help="Id or name (see `tlbench suites`), or a TOML file.")] = "classic",
+    snapshot: Annotated[str | None, typer.Option(help="An earlier state, by its digest's first digits.")] = None,
+) -> None:
+    """Show the ranking of a suite, one table per track; learners from scratch are shown in every table."""
+    from tlbench.cli.boards import open_board
+    from tlbench.cli.show import print_table
+    from tlbench.leaderboard.ranking import rank_board
+    from tlbench.protocol.discovery import find_suite
+
+    spec = find_suite(suite)
+    ranking = rank_board(open_board(board), spec, snapshot=snapshot)
+    references = [_cells(row) for row in ranking.references]
+    for track, rows in ranking.tracks.items():
+        print_table(f"{spec.id}: {track}", HEADER, [*(_cells(row) for row in rows), *references])
+    if not ranking.tracks:
+        if references:
+            print_table(f"{spec.id}: from scratch", HEADER, references)
+        else:
+            typer.echo(f"no submissions on {spec.id} yet: `tlbench evaluate`, then `tlbench submit`")
+    for row in ranking.rows():
+        for flag in row.standing.flags:
+            typer.echo(f"note: {row.standing.entry.metadata.name} ({row.standing.entry.short_id}): {flag}")
+    typer.echo(f"intervals: 95 % bootstrap over seeds; suite digest {spec.digest[:12]}; snapshot {ranking.snapshot}")
+
+
+def _cells(row: Row) -> list[str]:
+    from tlbench.analysis.tables import format_interval
+
+    entry, result = row.standing.entry, row.standing.result
+    gain = result.gain
+    place = "from scratch" if entry.is_control else "not ranked" if row.rank is None else format_interval(row.rank, 0)
+    return [
+        place,
+        entry.metadata.name,
+        f"{entry.metadata.method} {entry.metadata.version}",
+        format_interval(result.score),
+        format_interval(gain.transfer_gain if gain else None, signed=True),
+        format_interval(result.self_gain, signed=True),
+        gain.negative_transfer if gain else "",
+        format_interval(gain.jumpstart if gain else None, 2, signed=True),
+        format_interval(gain.speed_up if gain else None, 2),
+        str(result.seeds),
+        entry.short_id,
+        entry.acceptance.accepted[:10],
+        str(row.earlier),
+    ]
