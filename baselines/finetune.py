@@ -13,15 +13,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tlbench.protocol.interface import (
-    Config,
-    Context,
-    JSONValue,
-    Knowledge,
-    Params,
-    StartingPointMethod,
-    carried,
-)
+from tlbench.protocol.interface import Config, Context, JSONValue, Knowledge, Params
+from tlbench.protocol.starting_point import StartingPointMethod, carried
 
 HEAD_ROLES = ("head.", "value.head.", "log_std")
 

@@ -31,17 +31,8 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from tlbench.protocol.interface import (
-    BudgetedTask,
-    Config,
-    Context,
-    Expert,
-    JSONValue,
-    Knowledge,
-    Params,
-    StartingPointMethod,
-    carried,
-)
+from tlbench.protocol.interface import BudgetedTask, Config, Context, Expert, JSONValue, Knowledge, Params
+from tlbench.protocol.starting_point import StartingPointMethod, carried
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "linear": nn.Identity}
 

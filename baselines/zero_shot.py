@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tlbench.protocol.interface import BudgetedTask, Context, JSONValue, Knowledge, StartingPointMethod, carried_share
+from tlbench.protocol.interface import BudgetedTask, Context, JSONValue, Knowledge
+from tlbench.protocol.starting_point import StartingPointMethod, carried_share
 
 
 class ZeroShot(StartingPointMethod):

@@ -76,7 +76,8 @@ import gymnasium, numpy as np, torch
 import tlbench
 from tlbench import BudgetExhausted, Knowledge
 from tlbench.protocol.errors import DivergedError, TlbenchError
-from tlbench.protocol.interface import carried, learn_from_scratch
+from tlbench.protocol.interface import learn_from_scratch
+from tlbench.protocol.starting_point import carried
 
 
 class Constant:

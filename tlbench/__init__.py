@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from tlbench.protocol.interface import Method as Method
     from tlbench.protocol.interface import Params as Params
     from tlbench.protocol.interface import Policy as Policy
-    from tlbench.protocol.interface import StartingPointMethod as StartingPointMethod
-    from tlbench.protocol.interface import carried as carried
+    from tlbench.protocol.starting_point import StartingPointMethod as StartingPointMethod
+    from tlbench.protocol.starting_point import carried as carried
 
 _HOMES = {
     "tlbench.cli.api": ("Evaluation", "evaluate"),
@@ -48,9 +48,8 @@ _HOMES = {
         "Method",
         "Params",
         "Policy",
-        "StartingPointMethod",
-        "carried",
     ),
+    "tlbench.protocol.starting_point": ("StartingPointMethod", "carried"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,18 +11,9 @@ import torch
 
 from tlbench.execution.selection import MethodChoice
 from tlbench.protocol.discovery import MethodEntry, learners, methods
-from tlbench.protocol.interface import (
-    Agent,
-    Context,
-    Expert,
-    Knowledge,
-    Params,
-    StartingPointMethod,
-    carried,
-    carried_share,
-    learn_from_scratch,
-)
+from tlbench.protocol.interface import Agent, Context, Expert, Knowledge, Params, learn_from_scratch
 from tlbench.protocol.specs import SuiteSpec
+from tlbench.protocol.starting_point import StartingPointMethod, carried, carried_share
 from tlbench.protocol.task import HarnessTask, agent_seed
 
 STARTING = {

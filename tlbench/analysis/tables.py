@@ -238,7 +238,7 @@ def render(summary: Summary, output: Format, table: Table = "tasks") -> str:
     if output == "markdown":
         return _markdown(*cells(summary, table))
     if output == "latex":
-        return _latex(*cells(summary, table))
+        return latex(*cells(summary, table))
     if output == "csv":
         kind = SuiteResult if table == "suite" else TaskResult
         return _csv(_columns(kind), _records(kind, rows))
@@ -265,7 +265,9 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
-def _latex(header: list[str], rows: Cells) -> str:
+def latex(header: list[str], rows: Cells) -> str:
+    """A LaTeX table (booktabs) of cells, escaped."""
+
     def line(row: Sequence[str]) -> str:
         escaped = ("".join(_LATEX.get(c, c) for c in " ".join(cell.split())) for cell in row)
         # A minus sign is not a hyphen, and a row must not start with a bracket (it would be an option of \\).

@@ -22,9 +22,9 @@ from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan, RunNod
 from tlbench.execution.selection import MethodChoice, configured
 from tlbench.execution.store import Store
 from tlbench.execution.work import Job, work
-from tlbench.protocol.interface import StartingPointMethod
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import Schedule, SuiteSpec, canonical_json
+from tlbench.protocol.starting_point import StartingPointMethod
 
 T = TypeVar("T")
 

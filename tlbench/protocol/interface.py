@@ -308,65 +308,8 @@ class Method(ABC):
         """Learn the target, publishing a policy before the first metered call."""
 
 
-class StartingPointMethod(Method):
-    """A method that only chooses where learning on the target starts, and which parameters stay fixed."""
-
-    def learn_source(
-        self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
-    ) -> Knowledge | None:
-        """Take the first expert's parameters as they are."""
-        del sources, ctx
-        return Knowledge(dict(experts[0].params))
-
-    def transform(self, knowledge: Knowledge, fresh: Params, ctx: Context) -> tuple[Params, Sequence[str]]:
-        """Choose the start.
-
-        Args:
-            knowledge: What :meth:`learn_source` returned.
-            fresh: The fresh agent's parameters on the target.
-            ctx: Seed and diagnostics.
-
-        Returns:
-            Start parameters for the roles that are to change (others stay fresh), and the roles that are frozen.
-        """
-        del ctx
-        return carried(knowledge.tensors, fresh), ()
-
-    def target_config(self, ctx: Context) -> BaseModel | None:
-        """The learner's configuration on the target; never the control's."""
-        return ctx.learner_config
-
-    def after(self, start: Params, final: Params, ctx: Context) -> None:
-        """Report diagnostics that compare start and end of target training."""
-        del start, final, ctx
-
-    def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
-        """Build the fresh agent, load the start, train."""
-        agent = ctx.build(target.interface, self.target_config(ctx))
-        fresh = agent.params()
-        start: Params = {}
-        if knowledge is not None:
-            start, frozen = self.transform(knowledge, fresh, ctx)
-            agent.load(start, frozen)
-            ctx.diagnostics["carried_share"] = carried_share(start, fresh)
-        agent.train(target)
-        ctx.diagnostics["gradient_steps"] = agent.gradient_steps
-        self.after({**fresh, **start}, agent.params(), ctx)
-
-
 def learn_from_scratch(target: BudgetedTask, ctx: Context) -> None:
     """The control: the fresh agent, trained on the target with no knowledge."""
     agent = ctx.build(target.interface)
     agent.train(target)
     ctx.diagnostics["gradient_steps"] = agent.gradient_steps
-
-
-def carried(source: Params, fresh: Params) -> Params:
-    """The source's parameters whose role and shape both exist in ``fresh``; the others are to start fresh."""
-    return {r: t for r, t in source.items() if r in fresh and t.shape == fresh[r].shape}
-
-
-def carried_share(start: Params, fresh: Params) -> float:
-    """Share of the target's scalar parameters, in [0, 1], that ``start`` sets."""
-    total = sum(t.numel() for t in fresh.values())
-    return sum(t.numel() for t in start.values()) / total if total else 0.0

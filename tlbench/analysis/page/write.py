@@ -11,7 +11,7 @@ from pathlib import Path
 from tlbench.analysis.figures import NAMES, ReportData, draw, paper, save
 from tlbench.analysis.page.build import build_page, comparison_cells
 from tlbench.analysis.page.facts import method_facts
-from tlbench.analysis.tables import Table, _latex, render
+from tlbench.analysis.tables import Table, latex, render
 from tlbench.protocol.errors import StorageError
 from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec
@@ -97,5 +97,5 @@ def tables(data: ReportData) -> dict[str, str]:
             value = row.probability_of_improvement
             writer.writerow([row.x, row.y, row.tasks, value.estimate, value.low, value.high])
         found["comparisons.csv"] = out.getvalue()
-        found["comparisons.tex"] = _latex(*comparison_cells(data))
+        found["comparisons.tex"] = latex(*comparison_cells(data))
     return found
