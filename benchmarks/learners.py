@@ -52,7 +52,7 @@ class Counted(VectorEnvAdapter):
     """Ends after a number of steps and clocks the processor time spent inside the environment."""
 
     def __init__(self, envs: VectorEnvAdapter, steps: int) -> None:
-        super().__init__(envs.venv)
+        super().__init__(envs._venv)
         self._seed = envs._seed
         self.left = steps
         self.inside = 0.0
@@ -91,7 +91,7 @@ class Task:
 def bound(name: str, steps: int) -> float:
     """Processor seconds that only stepping takes, with actions drawn beforehand."""
     envs = open_envs(name)
-    space = envs.venv.action_space
+    space = envs._venv.action_space
     space.seed(0)
     actions = [space.sample() for _ in range(64)]
     envs.reset()

@@ -129,7 +129,13 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
     choice = choice.pinned()
     _check_support(suite, choice, transfers)
     planner = _Planner(suite, choice)
-    runs = {node.key: node for name in transfers for node in planner.runs(name, seeds)}
+    runs: dict[str, RunNode] = {}
+    for node in (node for name in transfers for node in planner.runs(name, seeds)):
+        if runs.setdefault(node.key, node).control_key != node.control_key:
+            raise TlbenchError(
+                f"these settings of the learner make {runs[node.key].label} and {node.label} one and the same run, "
+                "which have different controls: choose other values, or run one of them with --tasks"
+            )
     controls: dict[str, RunNode] = {}
     control = planner.control()
     if control is not None:
@@ -214,7 +220,7 @@ class _Planner:
     def _settings(self, spec: TransferSpec) -> dict[str, Any]:
         if self.learner is None:
             return {}
-        return {**spec.learner.get(self.learner.id, {}), **self.choice.learner_settings()}
+        return {**self.choice.learner_settings(), **spec.learner.get(self.learner.id, {})}  # a study's are frozen
 
     def _run_key(self, spec: TransferSpec, target: str, seed: int, knowledge: KnowledgeNode | None) -> str:
         content: dict[str, Any] = {

@@ -49,7 +49,7 @@ class VectorEnvAdapter(VecEnv):
             raise ValueError(
                 f"autoreset mode {mode} is not supported: build the vector environment with same-step autoreset"
             )
-        self.venv = venv
+        self._venv = venv
         self._manual_reset = mode is AutoresetMode.DISABLED
         self._seed: list[int] | None = None
         self._actions: NDArray[Any] = np.empty(0)
@@ -64,7 +64,7 @@ class VectorEnvAdapter(VecEnv):
         """Reset all lanes."""
         seed: Any = self._seed  # one per lane: Gymnasium's vector environments take lists too
         self._seed = None
-        obs, _ = self.venv.reset(seed=seed)
+        obs, _ = self._venv.reset(seed=seed)
         return obs
 
     def step_async(self, actions: NDArray[Any]) -> None:
@@ -73,7 +73,7 @@ class VectorEnvAdapter(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step all lanes."""
-        obs, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        obs, rewards, terminated, truncated, infos = self._venv.step(self._actions)
         dones = terminated | truncated
         if not dones.any():
             return obs, rewards, dones, self._no_infos
@@ -83,12 +83,12 @@ class VectorEnvAdapter(VecEnv):
             cut = bool(truncated[lane] and not terminated[lane])
             lane_infos[lane] = {"terminal_observation": np.array(final[lane]), "TimeLimit.truncated": cut}
         if self._manual_reset:
-            obs, _ = self.venv.reset(options={"reset_mask": dones})
+            obs, _ = self._venv.reset(options={"reset_mask": dones})
         return obs, rewards, dones, lane_infos
 
     def close(self) -> None:
         """Close the vector environment."""
-        self.venv.close()
+        self._venv.close()
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
         """Ignored: the harness seeds the lanes, equally for a method and its control."""
@@ -102,7 +102,7 @@ class VectorEnvAdapter(VecEnv):
             AttributeError: For any other attribute.
         """
         self._allow(attr_name)
-        return [getattr(self.venv, attr_name, None)] * len(list(self._get_indices(indices)))
+        return [getattr(self._venv, attr_name, None)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Refused.

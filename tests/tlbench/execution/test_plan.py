@@ -9,7 +9,7 @@ import pytest
 
 from tlbench.execution.plan import EXPERT_SEED_STRIDE, Plan, RunNode, make_plan
 from tlbench.execution.selection import MethodChoice
-from tlbench.protocol.discovery import methods
+from tlbench.protocol.discovery import find_suite, methods
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 
@@ -333,3 +333,13 @@ def test_wrong_settings_are_one_line(tiny: SuiteSpec, method: str, settings: dic
     with pytest.raises(TlbenchError, match=part) as caught:
         plan(tiny, method, **settings)
     assert "\n" not in str(caught.value)
+
+
+def test_a_study_keeps_its_settings_whatever_is_set() -> None:
+    suite = find_suite("classic")
+    study, plain = "cartpole-to-inverted-pendulum-suboptimal", "cartpole-to-inverted-pendulum"
+    plan = make_plan(suite, MethodChoice("finetune-vpg", {"learner.learning_rate": 0.003}), (plain, study), (0,))
+    rates = {node.transfers: dict(node.learner_settings)["learning_rate"] for node in plan.runs}
+    assert rates == {(plain,): 0.003, (study,): 0.001}
+    with pytest.raises(TlbenchError, match="one and the same run"):
+        make_plan(suite, MethodChoice("finetune-vpg", {"learner.learning_rate": 0.001}), (plain, study), (0,))

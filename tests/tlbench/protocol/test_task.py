@@ -385,3 +385,14 @@ def test_plain_gymnasium_environments_train_and_evaluate(vary: Callable[..., Sui
         assert a.lengths == b.lengths
         np.testing.assert_allclose(a.returns, b.returns, rtol=1e-6)
     assert results[0][2][1] == results[1][2][1]
+
+
+def test_no_public_way_leads_around_the_meter(tiny: SuiteSpec) -> None:
+    """SB3's wrappers call what they wrap ``venv``, and unwrapping is a common idiom."""
+    task, env = opened(cartpole(tiny), 2)
+    env.reset()
+    inner = env.unwrapped
+    while hasattr(inner, "venv"):
+        inner = inner.venv
+    inner.step(lefts(2))
+    assert task.spent == 2
