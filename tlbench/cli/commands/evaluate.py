@@ -97,12 +97,17 @@ def _tell_failures(evaluation: Evaluation) -> None:
     if not outcome.failed:
         return
     log = evaluation.store.folder / "failures.log"
-    if outcome.details:
-        log.write_text("\n".join(f"{label}\n{text}" for label, text in outcome.details.items()), encoding="utf-8")
+    logged = bool(outcome.details)
+    if logged:
+        text = "\n".join(f"{label}\n{text}" for label, text in outcome.details.items())
+        try:
+            log.write_text(text, encoding="utf-8")
+        except OSError:  # a full disk: the lines below still say what failed
+            logged = False
     for label, error in outcome.failed.items():
         print(f"failed: {label}: {error}", file=sys.stderr)
     skipped = f", {len(outcome.skipped)} more left out because they need these" if outcome.skipped else ""
-    where = f"; tracebacks are in {log}" if outcome.details else ""
+    where = f"; tracebacks are in {log}" if logged else ""
     print(
         f"error: {len(outcome.failed)} failed{skipped}{where}; all others are kept, the same command runs the rest",
         file=sys.stderr,
