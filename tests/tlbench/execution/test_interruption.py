@@ -28,7 +28,14 @@ def learn_target(self, target, knowledge, ctx):
 
 def driver(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", "from tlbench.cli import main; main()", "evaluate", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+    )
 
 
 def alive(pid: int) -> bool:
