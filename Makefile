@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help evaluate quick test test-fast test-slow check format lint types contract clean
+.PHONY: help evaluate quick test test-slow test-browser check format lint types contract clean
 
 help:
 	@echo "make evaluate   install, then: tlbench evaluate --method spam --suite classic"
@@ -12,6 +12,7 @@ help:
 	@echo "make test       install, then all tests but the slow ones"
 	@echo "make check      format, lint, types, import contract, tests"
 	@echo "make test-slow  the slow tests"
+	@echo "make test-browser  the leaderboard's site in Chromium (Debian: chromium, chromium-driver)"
 	@echo "make format     write the format that 'make check' wants"
 
 $(BIN)/.installed: pyproject.toml
@@ -28,10 +29,13 @@ quick: $(BIN)/.installed
 	tlbench evaluate --method spam --suite classic --quick
 
 test: $(BIN)/.installed
-	pytest -m "not slow" -n auto
+	pytest -m "not slow and not browser and not faults" -n auto
 
 test-slow: $(BIN)/.installed
 	pytest -m slow -n auto
+
+test-browser: $(BIN)/.installed
+	pytest -m browser tests/browser
 
 format: $(BIN)/.installed
 	ruff format .
