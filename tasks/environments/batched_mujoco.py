@@ -22,15 +22,17 @@ class BatchedMujocoEnv(BatchedEnv):
     derived fields such as positions of sites are those before the last substep.
 
     A subclass implements `_draw_starts` (deviations of qpos and qvel from the model's, side by side), `_observe` and
-    `_outcome`.
+    `_outcome`; `_remember` too, where a reward compares the state with the one before the step, and `_derive`, where
+    something is read that stepping leaves out.
     """
 
-    def __init__(self, num_envs: int, single: MujocoEnv, **kwargs: Any) -> None:
+    def __init__(self, num_envs: int, single: MujocoEnv, *, persistent: bool = False, **kwargs: Any) -> None:
         """Set up the lanes.
 
         Args:
             num_envs: The number of lanes.
             single: Gymnasium's environment, which gives the model, the spaces, the frame skip and the initial pose.
+            persistent: Whether each lane keeps all of its data, so that `_derive` can read it; costs memory.
             **kwargs: Handed to `BatchedEnv`.
         """
         assert isinstance(single.action_space, Box)
@@ -39,7 +41,7 @@ class BatchedMujocoEnv(BatchedEnv):
         self._frame_skip = single.frame_skip
         self._initial_qpos = single.init_qpos
         self._initial_qvel = single.init_qvel
-        self._batch = Batch(single.model, num_envs, nthread=1)
+        self._batch = Batch(single.model, num_envs, nthread=1, persistent=persistent)
         self._qpos: Floats = self._batch.bind("qpos")
         self._qvel: Floats = self._batch.bind("qvel")
         self._ctrl: Floats = self._batch.bind("ctrl")
@@ -59,10 +61,18 @@ class BatchedMujocoEnv(BatchedEnv):
     def _advance(self, actions: NDArray[Any]) -> Transition:
         lanes = slice(None) if self._ids is None else self._ids
         self._ctrl[lanes] = actions
+        self._remember(lanes, actions)
         self._batch.step(self._ids, self._frame_skip)
+        self._derive(lanes)
         observations = self._observe(lanes)
         rewards, terminations = self._outcome(lanes, observations)
         return observations, rewards, terminations
+
+    def _remember(self, lanes: Lanes | slice, actions: NDArray[Any]) -> None:
+        """Keep what `_outcome` needs of these lanes' state before the step, and of the actions."""
+
+    def _derive(self, lanes: Lanes | slice) -> None:
+        """Compute what stepping leaves out, after a step of these lanes."""
 
     @abstractmethod
     def _observe(self, lanes: Lanes | slice) -> Floats:

@@ -1,0 +1,226 @@
+"""Task families of the ant: walk in a direction (with a crippled leg, too), walk to a goal."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import utils
+from gymnasium.envs.mujoco import ant_v5
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from tlbench.tasks.environments.ant import draw_starts, is_healthy
+from tlbench.tasks.environments.batched import Bools, Floats, Lanes
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.mujoco_dynamics import cripple
+
+CONTROL_COST, SURVIVAL = 0.005, 0.05
+LEGS = {0: (), 1: (2, 3), 2: (4, 5), 3: (6, 7), 4: (0, 1)}
+"""Actuators of each leg; leg 0 stands for none."""
+
+
+class AntFamilyEnv(ant_v5.AntEnv):
+    """Base of the single environments: Gymnasium's ant without contact forces, one leg crippled perhaps."""
+
+    def __init__(self, crippled_leg: int = 0, **kwargs: Any) -> None:
+        """Create Gymnasium's environment, which takes `kwargs`, and cripple the leg."""
+        kwargs = {"include_cfrc_ext_in_observation": False, **kwargs}
+        super().__init__(**kwargs)
+        utils.EzPickle.__init__(self, crippled_leg=crippled_leg, **kwargs)
+        cripple(self.model, _leg(crippled_leg))
+
+    def _cost(self, action: NDArray[Any]) -> Any:
+        return CONTROL_COST * np.sum(np.square(action)) - SURVIVAL
+
+
+class AntFamilyVectorEnv(BatchedMujocoEnv):
+    """Base of the families: the ant without contact forces; a subclass gives the reward."""
+
+    def __init__(
+        self,
+        num_envs: int,
+        single: AntFamilyEnv,
+        *,
+        positions: int,
+        reset_noise_scale: float = 0.1,
+        max_episode_steps: int = 200,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+    ) -> None:
+        """Create the lanes.
+
+        Args:
+            num_envs: The number of lanes.
+            single: The single environment.
+            positions: The first component of the positions that is observed.
+            reset_noise_scale: The range of start states.
+            max_episode_steps: See `BatchedEnv`.
+            autoreset_mode: See `BatchedEnv`.
+        """
+        self._reset_noise_scale = reset_noise_scale
+        self._first = positions
+        super().__init__(num_envs, single, max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode)
+
+    def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
+        return draw_starts(generator, count, self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale)
+
+    def _remember(self, lanes: Lanes | slice, actions: NDArray[Any]) -> None:
+        self._cost = CONTROL_COST * np.sum(np.square(actions), axis=1) - SURVIVAL
+
+    def _observe(self, lanes: Lanes | slice) -> Floats:
+        return np.concatenate([self._qpos[lanes, self._first :], self._qvel[lanes]], axis=1)
+
+    def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
+        terminations: Bools = ~is_healthy(self._qpos[lanes], self._qvel[lanes])
+        return self._progress(lanes) - self._cost, terminations
+
+    @abstractmethod
+    def _progress(self, lanes: Lanes | slice) -> Floats:
+        """The reward of these lanes but for the cost of control and the reward for surviving."""
+
+
+class AntDirectionEnv(AntFamilyEnv):
+    """The single environment of `AntDirectionVectorEnv`, which describes it."""
+
+    def __init__(self, angle: float = 0.0, crippled_leg: int = 0, **kwargs: Any) -> None:
+        """Create Gymnasium's environment, which takes `kwargs`."""
+        self._direction = _direction(angle)
+        super().__init__(crippled_leg, **kwargs)
+        utils.EzPickle.__init__(self, angle=angle, crippled_leg=crippled_leg, **kwargs)
+
+    def _get_rew(self, x_velocity: float, action: NDArray[Any]) -> tuple[float, dict[str, float]]:
+        speed = self._direction[0] * self.data.qvel[0] + self._direction[1] * self.data.qvel[1]
+        return speed - self._cost(action), {"reward_forward": speed}
+
+
+class AntDirectionVectorEnv(AntFamilyVectorEnv):
+    """Make the ant walk in a direction: a family of tasks that differ in their reward, or in their dynamics.
+
+    ## Description
+    The family of MAML (Finn et al. 2017) and PEARL (Rakelly et al. 2019) on Gymnasium's `Ant-v5`, without contact
+    forces. With a crippled leg, the family of a shift of dynamics of Nagabandi et al. (2019). The reward is a function
+    of observation and action, so that a method with a learned model can know it.
+
+    ## Action Space
+    As `AntVectorEnv`.
+
+    ## Observation Space
+    `Box(-inf, inf, shape=(27,), dtype=float64)`: as `AntVectorEnv`, without contact forces.
+
+    ## Rewards
+    The torso's speed in the direction after the step, minus 0.005 times the sum of squared actions, plus 0.05.
+
+    ## Starting State
+    As `AntVectorEnv`.
+
+    ## Episode End
+    Termination: as `AntVectorEnv`. Truncation: after 200 steps.
+
+    ## Arguments
+    - `angle` (0.0): the direction in radians; 0 is forward, pi backward.
+    - `crippled_leg` (0): the leg, 1 to 4, whose two actuators do nothing; 0 for none.
+    - `reset_noise_scale` (0.1), `autoreset_mode` (`"same_step"`): as `AntVectorEnv`.
+    - `max_episode_steps` (200): see `BatchedEnv`.
+
+    ## Version History
+    - v1: first.
+    """
+
+    def __init__(self, num_envs: int = 1, *, angle: float = 0.0, crippled_leg: int = 0, **kwargs: Any) -> None:
+        """Create the lanes; the class lists the arguments."""
+        self._direction = _direction(angle)
+        super().__init__(num_envs, AntDirectionEnv(angle, crippled_leg), positions=2, **kwargs)
+
+    def _progress(self, lanes: Lanes | slice) -> Floats:
+        velocities = self._qvel[lanes]
+        return self._direction[0] * velocities[:, 0] + self._direction[1] * velocities[:, 1]
+
+
+class AntGoalEnv(AntFamilyEnv):
+    """The single environment of `AntGoalVectorEnv`, which describes it."""
+
+    def __init__(self, goal_x: float = 1.0, goal_y: float = 1.0, crippled_leg: int = 0, **kwargs: Any) -> None:
+        """Create Gymnasium's environment, which takes `kwargs`."""
+        self._goal = _goal(goal_x, goal_y)
+        kwargs = {"exclude_current_positions_from_observation": False, **kwargs}
+        super().__init__(crippled_leg, **kwargs)
+        utils.EzPickle.__init__(self, goal_x=goal_x, goal_y=goal_y, crippled_leg=crippled_leg, **kwargs)
+
+    def _get_rew(self, x_velocity: float, action: NDArray[Any]) -> tuple[float, dict[str, float]]:
+        x, y = self.data.qpos[:2]
+        nearness = 4.0 - (np.abs(x - self._goal[0]) + np.abs(y - self._goal[1]))
+        return nearness - self._cost(action), {"reward_forward": nearness}
+
+
+class AntGoalVectorEnv(AntFamilyVectorEnv):
+    """Make the ant walk to a goal in the plane that is not observed: a family of tasks that differ in their reward.
+
+    ## Description
+    The family of MAML (Finn et al. 2017) on Gymnasium's `Ant-v5`, without contact forces. The reward is a function of
+    observation and action.
+
+    ## Action Space
+    As `AntVectorEnv`.
+
+    ## Observation Space
+    `Box(-inf, inf, shape=(29,), dtype=float64)`: the torso's position in the plane, then as `AntDirectionVectorEnv`.
+
+    ## Rewards
+    4 minus the distance of the torso from the goal (the sum of both coordinates' distances) after the step, minus 0.005
+    times the sum of squared actions, plus 0.05.
+
+    ## Starting State, Episode End
+    As `AntDirectionVectorEnv`.
+
+    ## Arguments
+    - `goal_x`, `goal_y` (1.0): the goal; the family's range is -3 to 3.
+    - `crippled_leg` (0), `reset_noise_scale` (0.1), `autoreset_mode`, `max_episode_steps` (200): as
+      `AntDirectionVectorEnv`.
+
+    ## Version History
+    - v1: first.
+    """
+
+    def __init__(
+        self, num_envs: int = 1, *, goal_x: float = 1.0, goal_y: float = 1.0, crippled_leg: int = 0, **kwargs: Any
+    ) -> None:
+        """Create the lanes; the class lists the arguments."""
+        self._goal = _goal(goal_x, goal_y)
+        super().__init__(num_envs, AntGoalEnv(goal_x, goal_y, crippled_leg), positions=0, **kwargs)
+
+    def _progress(self, lanes: Lanes | slice) -> Floats:
+        position = self._qpos[lanes]
+        return 4.0 - (np.abs(position[:, 0] - self._goal[0]) + np.abs(position[:, 1] - self._goal[1]))
+
+
+def _leg(number: int) -> tuple[int, ...]:
+    if number not in LEGS:
+        raise ValueError(f"crippled_leg must be 1 to 4, or 0 for none, got {number!r}")
+    return LEGS[number]
+
+
+def _direction(angle: float) -> tuple[float, float]:
+    if not math.isfinite(angle):
+        raise ValueError(f"angle must be a number, in radians, got {angle}")
+    return math.cos(angle), math.sin(angle)
+
+
+def _goal(x: float, y: float) -> tuple[float, float]:
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"goal_x and goal_y must be numbers, got {x} and {y}")
+    return x, y
+
+
+gymnasium.register(
+    id="tlbench/AntDirection-v1",
+    entry_point=f"{__name__}:AntDirectionEnv",
+    vector_entry_point=f"{__name__}:AntDirectionVectorEnv",
+    max_episode_steps=200,
+)
+gymnasium.register(
+    id="tlbench/AntGoal-v1",
+    entry_point=f"{__name__}:AntGoalEnv",
+    vector_entry_point=f"{__name__}:AntGoalVectorEnv",
+    max_episode_steps=200,
+)
