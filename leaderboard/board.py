@@ -3,6 +3,7 @@
 ``submissions/<id>/`` holds ``bundle.zip`` and ``accepted.json``; the folder appears by one rename, and that is the
 acceptance. ``index.json`` only spares reading the bundles: it is believed where it lists exactly the folders that are
 there, and made again from them where it does not, so that a crash between the two can't leave them in disagreement.
+``verifications/<id>/`` holds what came out when runs of a submission, which may be a reference, were run again.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from pydantic import ValidationError
 from tlbench.leaderboard import strictjson
 from tlbench.leaderboard import submission as submissions
 from tlbench.leaderboard.archive import MAX_BUNDLE
-from tlbench.leaderboard.entries import Acceptance, Entry, parse_acceptance
+from tlbench.leaderboard.entries import SHORT, Acceptance, Entry, parse_acceptance
 from tlbench.leaderboard.files import clear_leftovers, write_file, write_folder
 from tlbench.leaderboard.submission import Part, Submission
 from tlbench.leaderboard.validation import validate
+from tlbench.leaderboard.verification import MAX_DOCUMENT, Verification, parse_verification
 from tlbench.protocol.errors import StorageError, TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 
 BUNDLE, ACCEPTED, INDEX, SUBMISSIONS = "bundle.zip", "accepted.json", "index.json", "submissions"
+VERIFICATIONS = "verifications"
 LOCK_SECONDS = 60.0
 _MAX_INDEX = 2**28
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -150,6 +153,49 @@ class Board:
         if entry.reference and self._references is not None:
             return self._references._path(entry.id)
         return self._path(entry.id)
+
+    def verifications(self, entry: Entry) -> tuple[Verification, ...]:
+        """What is known of an entry's verifications, different outcomes included, by date.
+
+        Raises:
+            TlbenchError: If one is damaged.
+        """
+        found = {v.digest: v for v in (self._references.verifications(entry) if self._references else ())}
+        folder = self.folder / VERIFICATIONS / entry.id
+        try:
+            paths = [p for p in folder.iterdir() if p.suffix == ".json"] if folder.is_dir() else []
+        except OSError as error:
+            raise StorageError(f"can't read {folder}: {error.strerror}") from None
+        for path in paths:
+            document = parse_verification(read_limited(path, MAX_DOCUMENT), str(path))
+            if (document.submission, document.digest) != (entry.id, path.stem):
+                raise TlbenchError(f"{path} is damaged: it is another verification's")
+            found[document.digest] = document
+        return tuple(sorted(found.values(), key=lambda v: (v.date, v.digest)))
+
+    def add_verification(self, entry: Entry, document: Verification) -> bool:
+        """Keep a verification of an entry; when this returns, it is on disk for good.
+
+        Returns:
+            Whether it is new; False: the board had it already, and nothing was changed.
+
+        Raises:
+            TlbenchError: If it is another submission's, or the entry is not on this board; then nothing was written.
+        """
+        if document.submission != entry.id:
+            raise TlbenchError(f"the verification is of another submission: {document.submission[:SHORT]}")
+        if all(e.id != entry.id for e in self.entries()):
+            raise TlbenchError(f"the submission {entry.short_id} is not on this leaderboard")
+        if any(v.digest == document.digest for v in self.verifications(entry)):
+            return False
+        folder = self.folder / VERIFICATIONS / entry.id
+        with self._locked():
+            clear_leftovers(folder)
+            path = folder / f"{document.digest}.json"
+            new = not path.exists()
+            if new:
+                write_file(path, document.to_bytes())
+            return new
 
     def rebuild(self) -> int:
         """Make the index again from the bundles; gives their number.

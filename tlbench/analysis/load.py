@@ -109,8 +109,8 @@ def _curves(
         relation=spec.relation,
         scored=spec.scored,
         fractions=np.array(schedule.target_fractions()),
-        method=np.stack([_means(record, schedule.points, task.random_return) for record in records]),
-        control=np.stack([_means(record, schedule.points, task.random_return) for record in controls]),
+        method=np.stack([mean_returns(record, schedule.points, task.random_return) for record in records]),
+        control=np.stack([mean_returns(record, schedule.points, task.random_return) for record in controls]),
         seeds=np.array([record.seed for record in records]),
         random=task.random_return,
         expert=task.expert_return,
@@ -125,10 +125,15 @@ def _curves(
     )
 
 
-def _means(record: Record, points: int, random: float) -> FloatArray:
-    """Mean return per point; points after a divergence are the random reference."""
-    means = [float(np.mean(point.returns)) for point in record.curve]
-    return np.array(means + [random] * (points - len(means)))
+def mean_returns(record: Record, points: int, random: float) -> FloatArray:
+    """Mean return per evaluation point of a run, ``[points]``; those after a divergence are the random reference."""
+    returns = [point.returns for point in record.curve]
+    means = np.full(points, random, dtype=np.float64)
+    if len({len(row) for row in returns}) == 1:
+        means[: len(returns)] = np.array(returns, dtype=np.float64).mean(axis=1)
+    else:
+        means[: len(returns)] = [np.mean(row) for row in returns]
+    return means
 
 
 def _bins(record: Record) -> FloatArray:

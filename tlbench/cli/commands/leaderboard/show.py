@@ -23,6 +23,7 @@ HEADER = (
     "speed-up",
     "seeds",
     "submission",
+    "badge",
     "date",
     "earlier",
 )
@@ -37,13 +38,20 @@ def command(
     from tlbench.cli.boards import open_board
     from tlbench.cli.show import print_table
     from tlbench.leaderboard.ranking import rank_board
+    from tlbench.leaderboard.verification import badge
     from tlbench.protocol.discovery import find_suite
 
     spec = find_suite(suite)
-    ranking = rank_board(open_board(board), spec, snapshot=snapshot)
-    references = [_cells(row) for row in ranking.references]
+    opened = open_board(board)
+    ranking = rank_board(opened, spec, snapshot=snapshot)
+    found = {row.standing.entry.id: opened.verifications(row.standing.entry) for row in ranking.rows()}
+
+    def cells(row: Row) -> list[str]:
+        return _cells(row, badge(found[row.standing.entry.id]))
+
+    references = [cells(row) for row in ranking.references]
     for track, rows in ranking.tracks.items():
-        print_table(f"{spec.id}: {track}", HEADER, [*(_cells(row) for row in rows), *references])
+        print_table(f"{spec.id}: {track}", HEADER, [*(cells(row) for row in rows), *references])
     if not ranking.tracks:
         if references:
             print_table(f"{spec.id}: from scratch", HEADER, references)
@@ -52,10 +60,17 @@ def command(
     for row in ranking.rows():
         for flag in row.standing.flags:
             typer.echo(f"note: {row.standing.entry.metadata.name} ({row.standing.entry.short_id}): {flag}")
+        for document in found[row.standing.entry.id]:
+            if document.outcome == "different":
+                entry = row.standing.entry
+                typer.echo(
+                    f"note: {entry.metadata.name} ({entry.short_id}): run again by {document.by} on {document.date}: "
+                    f"{sum(run.verdict == 'different' for run in document.runs)} of {len(document.runs)} runs differ"
+                )
     typer.echo(f"intervals: 95 % bootstrap over seeds; suite digest {spec.digest[:12]}; snapshot {ranking.snapshot}")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: Row, badge: str) -> list[str]:
     from tlbench.analysis.tables import format_interval
 
     entry, result = row.standing.entry, row.standing.result
@@ -73,6 +88,7 @@ def _cells(row: Row) -> list[str]:
         format_interval(gain.speed_up if gain else None, 2),
         str(result.seeds),
         entry.short_id,
+        badge,
         entry.acceptance.accepted[:10],
         str(row.earlier),
     ]
