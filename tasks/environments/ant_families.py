@@ -2,6 +2,7 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
@@ -11,12 +12,14 @@ from gymnasium.envs.mujoco import ant_v5
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from tlbench.tasks.environments.ant import draw_starts, is_healthy
-from tlbench.tasks.environments.batched import Bools, Floats, Lanes
+from tlbench.tasks.environments.ant import LEAST_HEIGHT, MOST_HEIGHT, draw_starts, is_healthy
+from tlbench.tasks.environments.batched import Bools, Floats, KnownReward, KnownTermination, Lanes
 from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
 from tlbench.tasks.environments.mujoco_dynamics import cripple
 
 CONTROL_COST, SURVIVAL = 0.005, 0.05
+SPEEDS = 13
+"""Index of the torso's speed along x in an observation without positions in the plane; then along y."""
 LEGS = {0: (), 1: (2, 3), 2: (4, 5), 3: (6, 7), 4: (0, 1)}
 """Actuators of each leg; leg 0 stands for none."""
 
@@ -71,13 +74,34 @@ class AntFamilyVectorEnv(BatchedMujocoEnv):
     def _observe(self, lanes: Lanes | slice) -> Floats:
         return np.concatenate([self._qpos[lanes, self._first :], self._qvel[lanes]], axis=1)
 
+    def reward_function(self) -> KnownReward:
+        """Its reward."""
+        progress = self._progress_function()
+
+        def reward(observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:
+            cost = CONTROL_COST * np.sum(np.square(actions), axis=1) - SURVIVAL
+            return np.asarray(progress(following) - cost, dtype=np.float64)
+
+        return reward
+
+    def termination_function(self) -> KnownTermination:
+        """Its termination."""
+        height = 2 - self._first
+
+        def terminated(observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Bools:
+            heights = following[:, height]
+            healthy: Bools = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & np.isfinite(following).all(axis=1)
+            return ~healthy
+
+        return terminated
+
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
         terminations: Bools = ~is_healthy(self._qpos[lanes], self._qvel[lanes])
-        return self._progress(lanes) - self._cost, terminations
+        return self._progress_function()(observations) - self._cost, terminations
 
     @abstractmethod
-    def _progress(self, lanes: Lanes | slice) -> Floats:
-        """The reward of these lanes but for the cost of control and the reward for surviving."""
+    def _progress_function(self) -> Callable[[Floats], Floats]:
+        """From observations [N, ...] after a step to rewards [N], but for the cost of control and for surviving."""
 
 
 class AntDirectionEnv(AntFamilyEnv):
@@ -132,9 +156,9 @@ class AntDirectionVectorEnv(AntFamilyVectorEnv):
         self._direction = _direction(angle)
         super().__init__(num_envs, AntDirectionEnv(angle, crippled_leg), positions=2, **kwargs)
 
-    def _progress(self, lanes: Lanes | slice) -> Floats:
-        velocities = self._qvel[lanes]
-        return self._direction[0] * velocities[:, 0] + self._direction[1] * velocities[:, 1]
+    def _progress_function(self) -> Callable[[Floats], Floats]:
+        along_x, along_y = self._direction
+        return lambda observations: along_x * observations[:, SPEEDS] + along_y * observations[:, SPEEDS + 1]
 
 
 class AntGoalEnv(AntFamilyEnv):
@@ -189,9 +213,9 @@ class AntGoalVectorEnv(AntFamilyVectorEnv):
         self._goal = _goal(goal_x, goal_y)
         super().__init__(num_envs, AntGoalEnv(goal_x, goal_y, crippled_leg), positions=0, **kwargs)
 
-    def _progress(self, lanes: Lanes | slice) -> Floats:
-        position = self._qpos[lanes]
-        return 4.0 - (np.abs(position[:, 0] - self._goal[0]) + np.abs(position[:, 1] - self._goal[1]))
+    def _progress_function(self) -> Callable[[Floats], Floats]:
+        x, y = self._goal
+        return lambda observations: 4.0 - (np.abs(observations[:, 0] - x) + np.abs(observations[:, 1] - y))
 
 
 def _leg(number: int) -> tuple[int, ...]:

@@ -20,6 +20,9 @@ Lanes: TypeAlias = NDArray[np.intp]
 Transition: TypeAlias = tuple[NDArray[Any], Floats, Bools]
 """Observations, rewards and terminations of the selected lanes."""
 
+KnownReward: TypeAlias = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], Floats]
+KnownTermination: TypeAlias = Callable[[NDArray[Any], NDArray[Any], NDArray[Any]], Bools]
+
 STARTS_PER_DRAW = 16
 _ONE = np.array(1)
 
@@ -223,6 +226,17 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             raise ValueError(f"got {len(seed)} seeds for {self.num_envs} lanes")
         return [None if lane_seed is None else operator.index(lane_seed) for lane_seed in seed]
 
+    def reward_function(self) -> KnownReward | None:
+        """The reward as a function of observations, actions and next observations, if it is one.
+
+        It takes arrays ``[N, ...]`` and returns ``[N]``; it keeps no reference to the environment.
+        """
+        return None
+
+    def termination_function(self) -> KnownTermination | None:
+        """Termination as a function of observations, actions and next observations, if it is one; else as above."""
+        return None
+
     @abstractmethod
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
         """Draw start states [count, component] with Gymnasium's calls, in its order."""
@@ -238,6 +252,12 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
     @abstractmethod
     def _advance(self, actions: NDArray[Any]) -> Transition:
         """Step the selected lanes; return new arrays, in the order of the lanes."""
+
+
+def never(observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Bools:
+    """Termination of environments that never terminate."""
+    del observations, actions
+    return np.zeros(len(following), np.bool_)
 
 
 def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:

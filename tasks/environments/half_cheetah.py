@@ -1,6 +1,7 @@
 """HalfCheetah, vectorised, and its task families: run at a given speed, or in a given direction."""
 
 import math
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -10,7 +11,7 @@ from gymnasium.envs.mujoco import half_cheetah_v5
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from tlbench.tasks.environments.batched import Bools, Floats, Lanes
+from tlbench.tasks.environments.batched import Bools, Floats, KnownReward, KnownTermination, Lanes, never
 from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
 from tlbench.tasks.environments.mujoco_dynamics import no_deprecations
 
@@ -66,6 +67,10 @@ class HalfCheetahVectorEnv(BatchedMujocoEnv):
             single = half_cheetah_v5.HalfCheetahEnv()
         self._dt = single.dt
         super().__init__(num_envs, single, max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode)
+
+    def termination_function(self) -> KnownTermination:
+        """It never terminates."""
+        return never
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
         nq, nv, scale = self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale
@@ -136,9 +141,13 @@ class HalfCheetahVelocityVectorEnv(HalfCheetahVectorEnv):
         self._velocity = _finite("velocity", velocity)
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
 
+    def reward_function(self) -> KnownReward:
+        """Its reward."""
+        return partial(_velocity_reward, self._velocity)
+
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
-        distance = np.abs(observations[:, SPEED] - self._velocity)
-        return -distance - FAMILY_CONTROL_COST * self._square_actions, np.zeros(len(observations), np.bool_)
+        rewards = -np.abs(observations[:, SPEED] - self._velocity) - FAMILY_CONTROL_COST * self._square_actions
+        return rewards, np.zeros(len(observations), np.bool_)
 
 
 class HalfCheetahDirectionEnv(half_cheetah_v5.HalfCheetahEnv):
@@ -187,9 +196,25 @@ class HalfCheetahDirectionVectorEnv(HalfCheetahVectorEnv):
         self._direction = _direction(direction)
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
 
+    def reward_function(self) -> KnownReward:
+        """Its reward."""
+        return partial(_direction_reward, self._direction)
+
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
         speed = self._direction * observations[:, SPEED]
         return speed - FAMILY_CONTROL_COST * self._square_actions, np.zeros(len(observations), np.bool_)
+
+
+def _velocity_reward(velocity: float, obs: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:
+    del obs
+    cost = FAMILY_CONTROL_COST * np.sum(np.square(actions), axis=1)
+    return np.asarray(-np.abs(following[:, SPEED] - velocity) - cost, dtype=np.float64)
+
+
+def _direction_reward(direction: int, obs: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:
+    del obs
+    cost = FAMILY_CONTROL_COST * np.sum(np.square(actions), axis=1)
+    return np.asarray(direction * following[:, SPEED] - cost, dtype=np.float64)
 
 
 def _finite(name: str, value: float) -> float:

@@ -9,7 +9,7 @@ from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from tlbench.tasks.environments.batched import Bools, Floats, Lanes, Transition
+from tlbench.tasks.environments.batched import Bools, Floats, KnownReward, KnownTermination, Lanes, Transition
 from tlbench.tasks.environments.batched_array import BatchedArrayEnv
 
 STEP = 0.1
@@ -101,6 +101,16 @@ class PointGoalVectorEnv(BatchedArrayEnv):
             max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode,
         )  # fmt: skip
 
+    def reward_function(self) -> KnownReward:
+        """Its reward."""
+        goal = self._goal
+        return lambda observations, actions, following: -_distances(following.T, goal)
+
+    def termination_function(self) -> KnownTermination:
+        """Its termination."""
+        goal = self._goal
+        return lambda observations, actions, following: _distances(following.T, goal) < REACHED
+
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
         return generator.uniform(-self._start_range, self._start_range, (count, 2))
 
@@ -113,10 +123,15 @@ class PointGoalVectorEnv(BatchedArrayEnv):
 
     def _advance(self, actions: NDArray[Any]) -> Transition:
         self._positions += np.clip(actions.astype(np.float64), -STEP, STEP).T
-        x, y = self._positions - self._goal[:, None]
-        distances = np.sqrt(x * x + y * y)
+        distances = _distances(self._positions, self._goal)
         terminations: Bools = distances < REACHED
         return self._positions.T.copy(), -distances, terminations
+
+
+def _distances(positions: NDArray[Any], goal: Floats) -> Floats:
+    """Distances [N] of positions [2, N] from the goal."""
+    x, y = positions - goal[:, None]
+    return np.asarray(np.sqrt(x * x + y * y), dtype=np.float64)
 
 
 gymnasium.register(
