@@ -206,3 +206,10 @@ def spam(suite: SuiteSpec) -> Submission:
 @pytest.fixture(scope="session")
 def scratch(suite: SuiteSpec) -> Submission:
     return submission_of(suite, "scratch-vpg", name="VPG from scratch")
+
+
+@pytest.fixture(autouse=True)
+def no_references(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Boards without the reference submissions that come with tlbench, which have a test of their own."""
+    empty = tmp_path_factory.getbasetemp() / "no-references"
+    monkeypatch.setattr("tlbench.leaderboard.board.reference_folder", lambda: empty)
