@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from tlbench.leaderboard.controls import (
 from tlbench.leaderboard.entries import Entry, at_snapshot, lines, of_suite, snapshot_of
 from tlbench.leaderboard.submission import Metadata, Ruleset, SourceClass, Submission
 from tlbench.protocol.specs import SuiteSpec
+
+_Reference = TypeVar("_Reference", ReferenceControls, Entry)
 
 RANK_REPETITIONS = 10_000
 """Resamples behind a rank's interval; they are kept per submission, and compared with each other."""
@@ -148,7 +151,56 @@ def analyse(
     return Standing(entry, summary, tuple(curves), scores, replaced(submission, reference), tuple(flags))
 
 
-def rank(suite: SuiteSpec, standings: Sequence[Standing], earlier: Mapping[str, int], state: str) -> Ranking:
+class RunningRanks:
+    """Ranks of submissions with their intervals; a growing track is compared only with what is new in it.
+
+    Every resample is ranked, tied submissions sharing the mean of their ranks.
+    """
+
+    def __init__(self) -> None:
+        self._bootstrap = Bootstrap(RANK_REPETITIONS)
+        self._above: dict[Track, dict[Standing, FloatArray]] = {}
+
+    def __call__(self, standings: Sequence[Standing]) -> dict[str, Interval]:
+        """Rank of each submission, by id.
+
+        Args:
+            standings: Those of one track that ran every scored task.
+        """
+        if not standings:
+            return {}
+        above = self._above.setdefault(Track.of(standings[0].entry.metadata), {})
+        for gone in [s for s in above if s not in standings]:
+            del above[gone]
+            for standing in above:
+                above[standing] -= _higher(gone, standing)
+        for new in [s for s in standings if s not in above]:
+            count = np.full(new.scores.shape, 1.0)
+            for standing in above:
+                lower = _higher(new, standing)
+                above[standing] += lower
+                count += 1.0 - lower
+            above[new] = count
+        points = ranks(np.array([[s.score] for s in standings]))[:, 0].tolist()
+        intervals: dict[str, Interval] = {}
+        for standing, point in zip(standings, points, strict=True):
+            found = self._bootstrap.interval(point, above[standing], standing.result.seeds)
+            intervals[standing.entry.id] = found
+        return intervals
+
+
+def _higher(x: Standing, y: Standing) -> FloatArray:
+    """Per resample: 1 where x scores higher than y, a half where they are tied."""
+    return (x.scores > y.scores) + 0.5 * (x.scores == y.scores)
+
+
+def rank(
+    suite: SuiteSpec,
+    standings: Sequence[Standing],
+    earlier: Mapping[str, int],
+    state: str,
+    place: RunningRanks | None = None,
+) -> Ranking:
     """Rank standings within their tracks.
 
     Args:
@@ -156,13 +208,15 @@ def rank(suite: SuiteSpec, standings: Sequence[Standing], earlier: Mapping[str, 
         standings: One per active entry.
         earlier: How many submissions each entry (by id) replaced.
         state: The snapshot's digest.
+        place: Keeps what was compared; share one for several states of a board.
     """
+    place = place or RunningRanks()
     tracks: dict[Track, tuple[Row, ...]] = {}
     methods = [s for s in standings if not s.entry.is_control]
     for track in sorted({Track.of(s.entry.metadata) for s in methods}):
         members = [s for s in methods if Track.of(s.entry.metadata) == track]
         members.sort(key=lambda s: (bool(s.result.missing), -s.score, s.entry.order))
-        placed = _ranks([s for s in members if not s.result.missing])
+        placed = place([s for s in members if not s.result.missing])
         tracks[track] = tuple(Row(s, placed.get(s.entry.id), earlier.get(s.entry.id, 0)) for s in members)
     scratch = sorted((s for s in standings if s.entry.is_control), key=lambda s: (-s.score, s.entry.order))
     references = tuple(Row(s, None, earlier.get(s.entry.id, 0)) for s in scratch)
@@ -205,20 +259,29 @@ def standing_of(board: Board, suite: SuiteSpec, entry: Entry) -> tuple[Standing,
 
 
 def board_references(board: Board, suite: SuiteSpec, entries: Sequence[Entry]) -> dict[str, ReferenceControls]:
-    """A board's own controls by learner: those of the first ``scratch-`` submission accepted for each.
-
-    The first, not the active one: a later submission can't move what all others are held against.
-    """
-    first: dict[str, Entry] = {}
-    for entry in of_suite(entries, suite.digest):
-        metadata = entry.metadata
-        if entry.is_control and metadata.ruleset == "fixed" and metadata.external_knowledge is None:
-            first.setdefault(metadata.learner or "", entry)
+    """A board's own controls by learner."""
+    first = reference_entries(of_suite(entries, suite.digest))
     return {learner: reference_controls(suite, board.submission(entry)) for learner, entry in first.items()}
 
 
-def reference_for(entry: Entry, references: Mapping[str, ReferenceControls]) -> ReferenceControls | None:
-    """The reference controls that an entry is held against; none for the reference itself."""
+def reference_entries(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The ``scratch-`` submissions that a board's own controls are from: the first accepted for each learner.
+
+    The first, not the active one: a later submission can't move what all others are held against.
+
+    Args:
+        entries: The entries of one suite, in order.
+    """
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        metadata = entry.metadata
+        if entry.is_control and metadata.ruleset == "fixed" and metadata.external_knowledge is None:
+            first.setdefault(metadata.learner or "", entry)
+    return first
+
+
+def reference_for(entry: Entry, references: Mapping[str, _Reference]) -> _Reference | None:
+    """The reference that an entry is held against; none for the reference itself."""
     found = references.get(entry.metadata.learner or "")
     return None if found is None or found.id == entry.id else found
 
@@ -231,16 +294,3 @@ def _score_replicates(curves: Sequence[TaskCurves], bootstrap: Bootstrap) -> Flo
         weights = bootstrap.weights(task.seeds, task.expert_seeds if task.crossed else None, universe)
         total += 100 * resampled_iqm(run_values(task)["auc"], weights) / len(scored)
     return total
-
-
-def _ranks(standings: Sequence[Standing]) -> dict[str, Interval]:
-    """Rank of each submission with its interval: every resample is ranked."""
-    if not standings:
-        return {}
-    bootstrap = Bootstrap(RANK_REPETITIONS)
-    points = ranks(np.array([[s.score] for s in standings]))[:, 0].tolist()
-    rows = ranks(np.stack([s.scores for s in standings]))
-    return {
-        s.entry.id: bootstrap.interval(point, row, s.result.seeds)
-        for s, point, row in zip(standings, points, rows, strict=True)
-    }
