@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tlbench.cli.boards import BoardOption
+from tlbench.cli.servers import TokenFileOption, ToOption
 
 if TYPE_CHECKING:
     from tlbench.execution.store import Store
@@ -40,13 +41,20 @@ def command(
     config: Annotated[list[str] | None, typer.Option(help="Start of a configuration's hash, if several.")] = None,
     board: BoardOption = None,
     out: Annotated[Path | None, typer.Option(help="Write the bundle here; added to no board but --board.")] = None,
+    to: ToOption = None,
+    token_file: TokenFileOption = None,
     dry_run: Annotated[bool, typer.Option(help="Show exactly what would be sent, and send nothing.")] = False,
 ) -> None:
-    """Validate a method's records, bundle them with their controls and experts, and add them to a leaderboard."""
+    """Validate a method's records, bundle them with their controls and experts, and add them to a leaderboard.
+
+    By default that is a folder on this machine; with --to it is a server, and with --out a file.
+    """
     from tlbench.cli.boards import open_board, tell_added
+    from tlbench.cli.servers import open_client, tell_sent
     from tlbench.leaderboard.assembly import assemble
     from tlbench.leaderboard.files import write_file
 
+    client = None if to is None else open_client(to, token_file, dry_run=dry_run)
     store = _store(runs, suite)
     about = {"name": name, "contact": contact, "url": url, "paper": paper, "ruleset": ruleset.value}
     submission = assemble(
@@ -64,7 +72,9 @@ def command(
     if out is not None:
         write_file(out, bundle)
         typer.echo(f"wrote {out}: {len(bundle):,} bytes, submission {submission.id[:12]}")
-    if out is None or board is not None:
+    if client is not None:
+        tell_sent(client.send_submission(submission.id, bundle), submission)
+    if (out is None and to is None) or board is not None:
         target = open_board(board)
         tell_added(target.add(bundle, {store.suite.id: store.suite}), target)
 

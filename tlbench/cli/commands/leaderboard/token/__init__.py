@@ -1,0 +1,1 @@
+"""Make, list and revoke the tokens of a leaderboard's server."""
