@@ -15,8 +15,9 @@ from tlbench.cli.app import app
 from tlbench.execution.store import find_stores
 from tlbench.leaderboard.assembly import assemble
 from tlbench.leaderboard.board import Board
+from tlbench.leaderboard.client import Sent
 from tlbench.leaderboard.submission import Submission
-from tlbench.leaderboard.verification import parse_verification
+from tlbench.leaderboard.verification import Verification, parse_verification
 from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec, load_suite
 
@@ -264,6 +265,38 @@ def test_a_file_for_a_method_that_was_installed(
     path = write_method(f'id = "{METHOD}"\ndef transform(self, knowledge, fresh, ctx):\n    return {{}}, ()\n')
     line = one_line(verify(honest, "--method-file", path))
     assert f"{METHOD} was not run from a file, but installed: leave --method-file out" in line
+
+
+@pytest.mark.usefixtures("known")
+def test_outcomes_of_others_are_added_by_hand(verify: Verify, honest: Submission, tmp_path: Path) -> None:
+    outcome, board = tmp_path / "outcome.json", ["--board", str(tmp_path / "board")]
+    verify(honest, "--no-add", "--out", str(outcome))
+    add = ["leaderboard", "add", str(outcome), *board]
+    assert "is reproduced" in CliRunner().invoke(app, add).stdout
+    assert "nothing was changed" in CliRunner().invoke(app, add).stdout
+    verify(honest, "--maintainer", "--no-add", "--out", str(outcome))
+    assert "the badge `verified` is the maintainer's" in one_line(CliRunner().invoke(app, add))
+    elsewhere = CliRunner().invoke(app, [*add[:3], "--board", str(tmp_path / "other")])
+    assert "is the maintainer's" in one_line(elsewhere)
+    outcome.write_text("{}")
+    assert "outcome.json" in one_line(CliRunner().invoke(app, add))
+
+
+@pytest.mark.usefixtures("known")
+def test_an_outcome_is_sent_to_a_server(verify: Verify, honest: Submission, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TLBENCH_TOKEN", raising=False)
+    assert "TLBENCH_TOKEN" in one_line(verify(honest, "--to", "https://example.org"))
+    sent = []
+
+    class Server:
+        def send_verification(self, document: Verification) -> Sent:
+            sent.append(document)
+            return Sent(True, "https://example.org/outcome", None)
+
+    monkeypatch.setattr("tlbench.cli.servers.open_client", lambda url, token_file: Server())
+    result = verify(honest, "--to", "https://example.org", "--no-add")
+    assert "accepted: https://example.org/outcome" in result.stdout
+    assert [document.submission for document in sent] == [honest.id]
 
 
 @pytest.mark.slow

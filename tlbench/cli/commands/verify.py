@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tlbench.cli.boards import BoardOption, SuiteFileOption
+from tlbench.cli.servers import TokenFileOption, ToOption
 
 if TYPE_CHECKING:
     from tlbench.leaderboard.board import Board
@@ -54,6 +55,8 @@ def command(
         ),
     ] = True,
     board: BoardOption = None,
+    to: ToOption = None,
+    token_file: TokenFileOption = None,
     suite: SuiteFileOption = None,
     jobs: Annotated[int | None, typer.Option(help="Processes.  [default: all cores]")] = None,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
@@ -65,10 +68,12 @@ def command(
     import secrets
 
     from tlbench.cli import verification
+    from tlbench.cli.servers import open_client
     from tlbench.leaderboard.files import write_file
     from tlbench.leaderboard.verification import check_by
 
     check_by(by)
+    client = None if to is None else open_client(to, token_file)
     target, entry, found, spec = _open(submission, board, suite)
     if maintainer:
         verification.check_maintainer(found, method_file)
@@ -85,6 +90,9 @@ def command(
         typer.echo(f"wrote {out}")
     if add and target is not None and entry is not None:
         _keep(target, entry, document)
+    if client is not None:
+        sent = client.send_verification(document)
+        typer.echo(f"{'accepted' if sent.new else 'the server has it already'}: {sent.url}")
     if document.outcome in ("different", "undecided"):
         raise typer.Exit(DIFFERENT if document.outcome == "different" else UNDECIDED)
 
@@ -99,7 +107,7 @@ def _open(
     from tlbench.leaderboard.board import read_limited
     from tlbench.leaderboard.entries import find_entry
     from tlbench.leaderboard.validation import validate
-    from tlbench.protocol.discovery import aliases
+    from tlbench.protocol.discovery import aliases, find_suite
     from tlbench.protocol.errors import TlbenchError
 
     known = known_suites(suite)
@@ -117,7 +125,7 @@ def _open(
     method, at, version = name.partition("@")
     entries = board.entries()
     if suite is not None:
-        entries = [e for e in entries if e.metadata.digest in {s.digest for s in known.values()}]
+        entries = [e for e in entries if e.metadata.digest == find_suite(suite).digest]
     entry = find_entry(entries, f"{aliases().get(method, method)}{at}{version}")
     for spec in known.values():
         if spec.digest == entry.metadata.digest:
