@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help evaluate quick test test-slow test-browser check format lint types contract clean
+.PHONY: help evaluate quick test test-slow test-faults test-browser check format lint types contract clean
 
 help:
 	@echo "make evaluate   install, then: tlbench evaluate --method spam --suite classic"
@@ -12,6 +12,7 @@ help:
 	@echo "make test       install, then all tests but the slow ones"
 	@echo "make check      format, lint, types, import contract, tests"
 	@echo "make test-slow  the slow tests"
+	@echo "make test-faults  kills, full disks, damaged files, two drivers: what is lost, what is told"
 	@echo "make test-browser  the leaderboard's site in Chromium (Debian: chromium, chromium-driver)"
 	@echo "make format     write the format that 'make check' wants"
 
@@ -32,7 +33,10 @@ test: $(BIN)/.installed
 	pytest -m "not slow and not browser and not faults" -n auto
 
 test-slow: $(BIN)/.installed
-	pytest -m slow -n auto
+	pytest -m "slow and not faults" -n auto
+
+test-faults: $(BIN)/.installed
+	pytest -m faults -n 0
 
 test-browser: $(BIN)/.installed
 	pytest -m browser tests/browser

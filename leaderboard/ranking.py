@@ -191,7 +191,7 @@ class RunningRanks:
 
 def _higher(x: Standing, y: Standing) -> FloatArray:
     """Per resample: 1 where x scores higher than y, a half where they are tied."""
-    return (x.scores > y.scores) + 0.5 * (x.scores == y.scores)
+    return np.asarray((x.scores > y.scores) + 0.5 * (x.scores == y.scores), dtype=np.float64)
 
 
 def rank(

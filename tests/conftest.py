@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as in tlbench's workers; NumPy reads it when it is imported
+
 import textwrap
 from collections.abc import Callable
 from pathlib import Path

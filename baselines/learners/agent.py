@@ -1,23 +1,25 @@
-"""An agent around an SB3 on-policy model: roles, loading, freezing, training to the budget's end."""
+"""Agents around SB3 models: roles, loading, freezing, training to the budget's end."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from tlbench.baselines.learners.networks import FrozenMLP, all_finite
+from tlbench.baselines.learners.networks import all_finite
 from tlbench.baselines.learners.policies import LeanPolicy
 from tlbench.protocol.errors import BudgetExhausted, DivergedError
-from tlbench.protocol.interface import Array, BudgetedTask, Interface, Params
+from tlbench.protocol.interface import Array, BudgetedTask, Interface, Params, Policy
 
-Model = TypeVar("Model", bound=OnPolicyAlgorithm)
+Model = TypeVar("Model", bound=BaseAlgorithm)
 
 
 def build_model(cls: type[Model], interface: Interface, n_envs: int, **kwargs: Any) -> Model:
@@ -32,7 +34,7 @@ def build_model(cls: type[Model], interface: Interface, n_envs: int, **kwargs: A
         n_envs: Lanes it will be trained on.
         **kwargs: Arguments of the algorithm.
     """
-    model = cls(env=None, gamma=interface.discount, _init_setup_model=False, **kwargs)  # type: ignore[arg-type]
+    model = cls(env=None, gamma=interface.discount, _init_setup_model=False, **kwargs)  # type: ignore[call-arg]
     model.observation_space = interface.observation_space
     model.action_space = interface.action_space
     model.n_envs = n_envs
@@ -52,6 +54,13 @@ def parameters_by_role(policy: LeanPolicy) -> Params:
     return roles
 
 
+class _Freezable(Protocol):
+    """A network's policy that can be copied for evaluation."""
+
+    def freeze(self) -> Policy:
+        """A deterministic copy."""
+
+
 class LivePolicy:
     """An agent's current policy, acting deterministically.
 
@@ -59,22 +68,22 @@ class LivePolicy:
         policy: The SB3 policy that goes on learning.
     """
 
-    def __init__(self, policy: LeanPolicy) -> None:
+    def __init__(self, policy: _Freezable) -> None:
         self._policy = policy
 
     def act(self, obs: Array, state: Any, first: NDArray[np.bool_]) -> tuple[Array, Any]:
-        """Act with the present parameters; see :class:`FrozenMLP`."""
+        """Act with the present parameters, as their frozen copy does."""
         return self.frozen().act(obs, state, first)
 
-    def frozen(self) -> FrozenMLP:
-        """A copy that learning does not change; copies can be stacked."""
+    def frozen(self) -> Policy:
+        """A copy that learning does not change; copies of small MLPs can be stacked."""
         return self._policy.freeze()
 
 
 class _Divergence(BaseCallback):
     """Raises ``DivergedError`` before a rollout is collected with parameters that are not finite."""
 
-    def __init__(self, agent: OnPolicyAgent) -> None:
+    def __init__(self, agent: ModelAgent) -> None:
         super().__init__()
         self._agent = agent
 
@@ -85,24 +94,21 @@ class _Divergence(BaseCallback):
         return True
 
 
-class OnPolicyAgent:
-    """Wraps an SB3 on-policy model whose policy is a :class:`LeanPolicy`.
+class ModelAgent(ABC):
+    """Wraps an SB3 model.
 
     Args:
         model: The model, built for the task's spaces.
-        scale_rewards: Whether rewards are divided by the running standard deviation of returns in training (SB3's
-            ``VecNormalize``); the statistics belong to one call of :meth:`train`.
+        policy: The model's policy.
+        roles: The live parameters by role.
     """
 
-    def __init__(self, model: OnPolicyAlgorithm, scale_rewards: bool = False) -> None:
-        assert isinstance(model.policy, LeanPolicy)
-        self.model = model
-        self.gradient_steps = 0
-        self._scale_rewards = scale_rewards
-        self._net = model.policy
-        self._roles = parameters_by_role(model.policy)
-        self.policy = LivePolicy(model.policy)
-        self._count_steps()
+    gradient_steps: int
+
+    def __init__(self, model: BaseAlgorithm, policy: _Freezable, roles: Params) -> None:
+        self.model: Any = model
+        self.policy = LivePolicy(policy)
+        self._roles = roles
 
     def train(self, task: BudgetedTask) -> None:
         """Publish the policy and learn until the budget ends.
@@ -112,11 +118,8 @@ class OnPolicyAgent:
         """
         task.publish(self.policy)
         try:
-            envs = task.envs(self.model.n_envs)
-            if self._scale_rewards:
-                envs = VecNormalize(envs, norm_obs=False, gamma=self.model.gamma)
-            self.model.set_env(envs)
-            self.model.learn(max(task.budget - task.spent, 1), callback=_Divergence(self), log_interval=None)  # type: ignore[arg-type]
+            self.model.set_env(self._prepare(task.envs(self.model.n_envs)))
+            self.model.learn(max(task.budget - task.spent, 1), callback=_Divergence(self), log_interval=None)
         except BudgetExhausted:
             pass
         self.check_finite()
@@ -152,15 +155,47 @@ class OnPolicyAgent:
         for role, parameter in self._roles.items():
             parameter.requires_grad_(role not in frozen)
             parameter.grad = None
-        net = self._net
-        net.optimizer = net.optimizer_class(net.parameters(), lr=self.model.lr_schedule(1), **net.optimizer_kwargs)  # type: ignore[call-arg]
-        self._count_steps()
+        self._renew()
 
     def check_finite(self) -> None:
         """Raise ``DivergedError`` if a parameter is not finite."""
         if not all_finite(list(self._roles.values())):
             role = next(r for r, p in self._roles.items() if not all_finite([p]))
             raise DivergedError(f"{role} is not finite after {self.gradient_steps} gradient steps")
+
+    def _prepare(self, envs: VecEnv) -> VecEnv:
+        """The lanes as the model is to see them."""
+        return envs
+
+    @abstractmethod
+    def _renew(self) -> None:
+        """Make a new optimiser, and whatever else follows from parameters that were set."""
+
+
+class OnPolicyAgent(ModelAgent):
+    """Wraps an SB3 on-policy model whose policy is a :class:`LeanPolicy`.
+
+    Args:
+        model: The model, built for the task's spaces.
+        scale_rewards: Whether rewards are divided by the running standard deviation of returns in training (SB3's
+            ``VecNormalize``); the statistics belong to one call of :meth:`train`.
+    """
+
+    def __init__(self, model: OnPolicyAlgorithm, scale_rewards: bool = False) -> None:
+        assert isinstance(model.policy, LeanPolicy)
+        super().__init__(model, model.policy, parameters_by_role(model.policy))
+        self.gradient_steps = 0
+        self._scale_rewards = scale_rewards
+        self._net = model.policy
+        self._count_steps()
+
+    def _prepare(self, envs: VecEnv) -> VecEnv:
+        return VecNormalize(envs, norm_obs=False, gamma=self.model.gamma) if self._scale_rewards else envs
+
+    def _renew(self) -> None:
+        net = self._net
+        net.optimizer = net.optimizer_class(net.parameters(), lr=self.model.lr_schedule(1), **net.optimizer_kwargs)  # type: ignore[call-arg]
+        self._count_steps()
 
     def _count_steps(self) -> None:
         def count(*_: Any) -> None:

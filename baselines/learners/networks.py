@@ -98,7 +98,7 @@ class FrozenMLP:
         """Act deterministically.
 
         Args:
-            obs: ``[lanes, d]``; ``[S, lanes, d]`` for a stack.
+            obs: ``[lanes, ...]``, flattened; ``[S, lanes, ...]`` for a stack.
             state: Ignored: there is no memory.
             first: Ignored.
 
@@ -110,7 +110,8 @@ class FrozenMLP:
         """
         del state, first
         x = np.asarray(obs, dtype=np.float32)
-        out = mlp(x if self._stacked else x[None], self._layers, self._activation)
+        x = x.reshape(*x.shape[:2], -1) if self._stacked else x.reshape(1, len(x), -1)
+        out = mlp(x, self._layers, self._activation)
         if not self._stacked:
             out = out[0]
         space = self._action_space

@@ -33,8 +33,8 @@ NOISE_ROWS = 128
 def unsupported_spaces(interface: Interface) -> str | None:
     """Why these policies can't act in a task, or ``None`` if they can."""
     obs, action = interface.observation_space, interface.action_space
-    if not isinstance(obs, spaces.Box) or len(obs.shape) != 1:
-        return f"needs a 1-D Box of observations, not {obs}"
+    if not isinstance(obs, spaces.Box) or (len(obs.shape) != 1 and obs.dtype.kind != "f"):
+        return f"needs a 1-D Box of observations, or a Box of floats, which is flattened, not {obs}"
     if isinstance(action, spaces.Discrete):
         return None if action.start == 0 else f"needs discrete actions that count from 0, not {action}"
     if not isinstance(action, spaces.Box) or len(action.shape) != 1:
@@ -129,14 +129,14 @@ class LeanPolicy(ActorCriticPolicy):
         return FrozenMLP.from_linears(self.actor_linears(), self.activation, self.action_space)
 
     def outputs(self, x: Float32) -> Float32:
-        """Logits or means, ``[lanes, actions]``, for observations ``[lanes, d]``."""
+        """Logits or means, ``[lanes, actions]``, for observations ``[lanes, ...]``."""
         if self._views is None:
             self.refresh_views()
         assert self._views is not None
-        return mlp(x, self._views[0], self.activation)
+        return mlp(x.reshape(len(x), -1), self._views[0], self.activation)
 
     def sample(self, x: Float32) -> Array:
-        """Draw actions (unclipped), ``[lanes]`` or ``[lanes, d]``, for observations ``[lanes, d]``.
+        """Draw actions (unclipped), ``[lanes]`` or ``[lanes, d]``, for observations ``[lanes, ...]``.
 
         A discrete action is the argmax of logits plus Gumbel noise, which is a draw from their softmax.
         """
@@ -150,7 +150,7 @@ class LeanPolicy(ActorCriticPolicy):
         """Actions, values ``[lanes, 1]`` and log-probabilities ``[lanes]``, as SB3's own (up to rounding)."""
         if torch.is_grad_enabled() or self.device.type != "cpu":
             return super().forward(obs, deterministic)
-        x: Float32 = obs.numpy().astype(np.float32, copy=False)
+        x: Float32 = obs.numpy().astype(np.float32, copy=False).reshape(len(obs), -1)
         out = self.outputs(x)
         assert self._views is not None
         values = mlp(x, self._views[1], self.activation)

@@ -112,8 +112,9 @@ def draw_starts(generator: np.random.Generator, count: int, nq: int, nv: int, sc
 def is_healthy(qpos: Floats, qvel: Floats) -> Bools:
     """Whether the torso of each of these ants is at a height at which it walks, and every value finite."""
     height = qpos[:, 2]
-    healthy: Bools = np.isfinite(qpos).all(axis=1) & np.isfinite(qvel).all(axis=1)
-    return healthy & (height >= LEAST_HEIGHT) & (height <= MOST_HEIGHT)
+    upright: Bools = (height >= LEAST_HEIGHT) & (height <= MOST_HEIGHT)
+    finite: Bools = np.isfinite(np.concatenate([qpos, qvel], axis=1)).all(axis=1)
+    return upright & finite
 
 
 gymnasium.register(

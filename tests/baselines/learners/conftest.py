@@ -1,7 +1,8 @@
 """Tasks for learner tests: a counted budget over tlbench's own environments, without the harness."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import gymnasium
 import numpy as np
@@ -12,11 +13,12 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 import tlbench.tasks.environments  # noqa: F401  (registers them)
+from tlbench.baselines.learners.dqn import DQN
 from tlbench.baselines.learners.ppo import PPO
 from tlbench.baselines.learners.vpg import VPG
 from tlbench.protocol.errors import BudgetExhausted
 from tlbench.protocol.interface import Interface, Learner, Policy
-from tlbench.protocol.vector import VectorEnvAdapter
+from tlbench.protocol.vector import DiscreteActions, VectorEnvAdapter
 
 DISCRETE, CONTINUOUS = "tlbench/CartPole-v1", "tlbench/Pendulum-v1"
 
@@ -26,11 +28,13 @@ INTERFACES = {
 }
 
 
-def open_envs(environment: str, n: int, seed: int = 0) -> VecEnv:
-    """Lanes of an environment with same-step autoreset."""
+def open_envs(environment: str, n: int, seed: int = 0, discrete: bool = False) -> VecEnv:
+    """Lanes of an environment with same-step autoreset; continuous actions as three if ``discrete``."""
     venv = gymnasium.make_vec(
         environment, n, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP
     )
+    if discrete and isinstance(venv.single_action_space, spaces.Box):
+        venv = DiscreteActions(venv, [[-2.0], [0.0], [2.0]])
     adapter = VectorEnvAdapter(venv)
     adapter.seed_lanes([seed + i for i in range(n)])
     return adapter
@@ -63,6 +67,7 @@ class FakeTask:
     environment: str
     budget: int
     seed: int = 0
+    discrete: bool = False
     spent: int = 0
     returns: float = 0.0
     episodes_done: int = 0
@@ -71,7 +76,7 @@ class FakeTask:
 
     @property
     def interface(self) -> Interface:
-        envs = open_envs(self.environment, 1)
+        envs = open_envs(self.environment, 1, discrete=self.discrete)
         return Interface(envs.observation_space, envs.action_space, 0.99)
 
     def publish(self, policy: Policy) -> None:
@@ -79,7 +84,7 @@ class FakeTask:
 
     def envs(self, n: int) -> VecEnv:
         assert self.published, "nothing published"
-        return Metered(open_envs(self.environment, n, self.seed), self)
+        return Metered(open_envs(self.environment, n, self.seed, self.discrete), self)
 
     def samples(self, batch: int) -> Iterator:
         raise NotImplementedError
@@ -96,9 +101,14 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+def discrete_only(request) -> bool:
+    """Whether the test's learner takes discrete actions only."""
+    return "learner" in request.fixturenames and request.getfixturevalue("learner").discrete_only
+
+
 @pytest.fixture
-def make_task() -> Callable[..., FakeTask]:
-    return FakeTask
+def make_task(request) -> Callable[..., FakeTask]:
+    return partial(FakeTask, discrete=discrete_only(request))
 
 
 @pytest.fixture
@@ -108,7 +118,10 @@ def make_envs() -> Callable[..., VecEnv]:
 
 @pytest.fixture(params=["discrete", "continuous"])
 def interface(request) -> Interface:
-    return INTERFACES[request.param]
+    found = INTERFACES[request.param]
+    if discrete_only(request) and isinstance(found.action_space, spaces.Box):
+        return replace(found, action_space=spaces.Discrete(4))
+    return found
 
 
 @pytest.fixture(params=[DISCRETE, CONTINUOUS], ids=["CartPole", "Pendulum"])
@@ -116,7 +129,7 @@ def environment(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=[VPG, PPO], ids=["vpg", "ppo"])
+@pytest.fixture(params=[VPG, PPO, DQN], ids=["vpg", "ppo", "dqn"])
 def learner(request) -> Learner:
     return request.param()
 
@@ -129,6 +142,8 @@ def small_config() -> Callable[..., object]:
         small = {"n_envs": 4, "batch_size": 64}
         if learner.id == "ppo":
             small |= {"n_steps": 32, "n_epochs": 2}
+        if learner.id == "dqn":
+            small |= {"train_freq": 4, "gradient_steps": 2, "learning_starts": 64}
         return learner.Config(**{**small, **changes})
 
     return make

@@ -1,4 +1,4 @@
-"""What both learners promise as agents: determinism, roles, loading, freezing, the budget's end, divergence."""
+"""What agents on SB3 models promise: determinism, roles, loading, freezing, the budget's end, divergence."""
 
 import itertools
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tlbench.baselines.learners.agent import parameters_by_role
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Interface
 
@@ -37,7 +36,8 @@ def test_roles_are_ordered_by_depth(learner, interface):
     assert list(params) == expected
     assert params["body.0.weight"].shape == (64, 5)
     assert params["body.1.weight"].shape == (64, 64)
-    assert sum(p.numel() for p in params.values()) == sum(p.numel() for p in agent.model.policy.parameters())
+    network = getattr(agent.model.policy, "q_net", agent.model.policy)  # a target network has no roles
+    assert sum(p.numel() for p in params.values()) == sum(p.numel() for p in network.parameters())
 
 
 def test_same_seed_gives_the_same_bytes_whatever_the_global_generators(learner, environment, make_task, small_config):
@@ -85,7 +85,8 @@ def test_gradient_steps_are_the_optimiser_steps(learner, make_task, small_config
     agent = train(learner, make_task("tlbench/Pendulum-v1", 2000), small_config(learner))
     states = agent.model.policy.optimizer.state.values()
     assert {int(state["step"]) for state in states} == {agent.gradient_steps}
-    expected = {"vpg": 2, "ppo": 15 * 2 * 2}[learner.id]  # 2 x 4 episodes of 200; 15 rollouts, 2 epochs, 2 minibatches
+    # 2 x 4 episodes of 200; 15 rollouts, 2 epochs, 2 minibatches; 125 rollouts, 4 of them to warm up, 2 steps
+    expected = {"vpg": 2, "ppo": 15 * 2 * 2, "dqn": 121 * 2}[learner.id]
     assert agent.gradient_steps == expected
 
 
@@ -98,7 +99,7 @@ def test_frozen_roles_are_untouched_bit_for_bit(learner, environment, make_task,
     agent.train(task)
     final = agent.params()
     assert {r for r in final if torch.equal(final[r], loaded[r])} == set(frozen)
-    live = parameters_by_role(agent.model.policy)
+    live = agent._roles
     assert all(live[r] not in agent.model.policy.optimizer.state for r in frozen)
     assert all(live[r].grad is None for r in frozen)
 

@@ -19,6 +19,12 @@ OBS = np.random.default_rng(0).normal(size=(33, 5)) * 2
 FIRST = np.ones(33, dtype=bool)
 
 
+@pytest.fixture(params=[VPG, PPO], ids=["vpg", "ppo"])
+def actor(request):
+    """A learner whose policy is a distribution."""
+    return request.param()
+
+
 def randomised(learner, interface, seed=0, **config):
     """An agent with parameters large enough for actions to matter (SB3's initial head is nearly 0)."""
     agent = learner.build(interface, learner.Config(**config), seed, "cpu")
@@ -52,8 +58,8 @@ def test_lean_forward_is_sb3s(interface):
         torch.testing.assert_close(policy(obs, deterministic=True)[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_unchecked_distributions_are_sb3s(learner, interface):
-    policy = randomised(learner, interface).model.policy
+def test_unchecked_distributions_are_sb3s(actor, interface):
+    policy = randomised(actor, interface).model.policy
     obs = torch.from_numpy(OBS.astype(np.float32))
     actions = policy.get_distribution(obs).sample()
     lean = policy.get_distribution(obs)
@@ -70,8 +76,8 @@ def test_forward_with_gradients_is_sb3s(interface):
     assert all(p.grad is not None for p in policy.parameters())
 
 
-def test_drawn_actions_follow_the_distribution(learner, interface):
-    policy = randomised(learner, interface).model.policy
+def test_drawn_actions_follow_the_distribution(actor, interface):
+    policy = randomised(actor, interface).model.policy
     policy.reseed(0)
     lanes = 20_000
     x = np.repeat(OBS[:1].astype(np.float32), lanes, axis=0)
@@ -86,8 +92,8 @@ def test_drawn_actions_follow_the_distribution(learner, interface):
         np.testing.assert_allclose(drawn.std(axis=0), std, rtol=0.05)
 
 
-def test_views_follow_updates_moves_and_copies(learner, interface):
-    policy = randomised(learner, interface).model.policy
+def test_views_follow_updates_moves_and_copies(actor, interface):
+    policy = randomised(actor, interface).model.policy
     x = OBS.astype(np.float32)
     before = policy.outputs(x)
     with torch.no_grad():
