@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -68,12 +70,18 @@ def test_the_readme_method_works(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
-def test_the_wheel_works_without_the_checkout(tmp_path):
-    """A wheel holds all rooms and data, puts nothing else into site-packages, and evaluates."""
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """The wheel, built from the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
     subprocess.run(build, check=True)
-    wheel = next(tmp_path.glob("*.whl"))
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_wheel_works_without_the_checkout(tmp_path, wheel):
+    """A wheel holds all rooms and data, puts nothing else into site-packages, and evaluates."""
     site = tmp_path / "site"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True)
@@ -90,3 +98,37 @@ def test_the_wheel_works_without_the_checkout(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "cartpole-self" in done.stdout
+
+
+@pytest.mark.faults
+def test_the_installed_wheel_passes_the_tests(tmp_path, wheel):
+    """In a fresh environment whose tlbench is the wheel, away from the checkout, all quick tests pass.
+
+    What tlbench depends on is taken from this environment: it is put on the fresh one's path as a plain folder, so that
+    an editable install in it, which is a hook and no folder, is not seen.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("PYTEST_")}
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
+    subprocess.run(install, check=True, env=environment)
+    fresh, here = (Path(sysconfig.get_path("purelib", vars=v)) for v in ({"base": str(tmp_path / "venv")}, None))
+    (fresh / "dependencies.pth").write_text(f"{here}\n")
+    away = tmp_path / "away"
+    shutil.copytree(ROOT / "tests", away / "tests", ignore=shutil.ignore_patterns("__pycache__", "test_packaging.py"))
+    shutil.copytree(ROOT / "docs", away / "docs")
+    for name in ("pyproject.toml", "CITATION.cff"):
+        shutil.copy(ROOT / name, away)
+    where = subprocess.run(
+        [python, "-c", "import tlbench, tlbench.tasks; print(tlbench.__file__); print(tlbench.tasks.__file__)"],
+        cwd=away,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(line.startswith(str(fresh)) for line in where.stdout.split())
+    quick = ["-m", "not slow and not faults and not browser", "-n", "auto", "-p", "no:cacheprovider"]
+    done = subprocess.run([python, "-m", "pytest", *quick], cwd=away, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert re.search(r"[1-9]\d\d+ passed", done.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from tlbench.analysis.summary import summarise
 from tlbench.analysis.tables import suite_frame, task_frame
 from tlbench.cli.progress import make_progress
 from tlbench.execution.estimate import Estimator
+from tlbench.execution.executors.place import Place
 from tlbench.execution.plan import Node, Plan, make_plan
 from tlbench.execution.runner import Outcome, missing_nodes, run_plan
 from tlbench.execution.selection import MethodChoice, parse_seeds, parse_transfers
@@ -36,16 +37,18 @@ class Request:
         plan: All nodes.
         store: Where results go.
         todo: The nodes that are missing.
-        jobs: Processes.
+        jobs: Processes; as many as there is room for if ``None``.
         device: Torch device.
+        place: Where they run.
     """
 
     suite: SuiteSpec
     plan: Plan
     store: Store
     todo: list[Node]
-    jobs: int
+    jobs: int | None
     device: str
+    place: Place = field(default_factory=Place)
 
     def estimator(self) -> Estimator:
         """Estimates the time of nodes, from earlier results where there are any."""
@@ -131,6 +134,9 @@ def prepare(
     device: str = "cpu",
     quick: bool = False,
     settings: Mapping[str, Any] | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    runs_per_gpu: int = 1,
     read_only: bool = False,
 ) -> Request:
     """Check and plan an evaluation; the arguments are those of :func:`evaluate`.
@@ -145,7 +151,10 @@ def prepare(
     seeds_text = seeds if seeds is None or isinstance(seeds, str) else ",".join(str(seed) for seed in seeds)
     tasks_text = tasks if tasks is None or isinstance(tasks, str) else ",".join(tasks)
     chosen = parse_transfers(tasks_text, spec), parse_seeds(seeds_text, spec)
-    check_device(device)
+    place = Place(executor, ray_address, runs_per_gpu)
+    place.check(device)
+    if executor == "local":  # a cluster's nodes may have what this machine has not
+        check_device(device)
     if jobs is not None and jobs < 1:
         raise TlbenchError(f"--jobs must be at least 1, not {jobs}")
     plan = make_plan(spec, MethodChoice(method, dict(settings or {})), *chosen)
@@ -154,7 +163,7 @@ def prepare(
         store.open()
     elif store.folder.exists():
         store.check_digest()
-    return Request(spec, plan, store, missing_nodes(plan, store), jobs or usable_cores(), device)
+    return Request(spec, plan, store, missing_nodes(plan, store), jobs, device, place)
 
 
 def evaluate(
@@ -168,6 +177,9 @@ def evaluate(
     device: str = "cpu",
     quick: bool = False,
     settings: Mapping[str, Any] | None = None,
+    executor: str = "local",
+    ray_address: str | None = None,
+    runs_per_gpu: int = 1,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate a method on a suite; runs that are already in ``out`` are not run again.
@@ -178,10 +190,13 @@ def evaluate(
         out: Folder for the results; the suite gets a folder of its own in it.
         seeds: Run seeds, all by default; a subset is incomplete.
         tasks: Transfer tasks, all by default; a subset is incomplete.
-        jobs: Processes, one torch thread each; all usable cores by default.
+        jobs: Processes, one torch thread each; all usable cores, or all of the cluster, by default.
         device: Torch device.
         quick: Two seeds, a few transfer tasks, a tenth of the budgets; can't be submitted.
         settings: The method's settings; ``learner.`` keys are its learner's on the target.
+        executor: ``local``, or ``ray`` for a cluster.
+        ray_address: The Ray cluster's ``host:port``; by default the one on this machine, or a new one.
+        runs_per_gpu: With Ray and ``device="cuda"``: how many runs share a GPU.
         progress: Whether to show progress on standard error.
 
     Returns:
@@ -200,6 +215,9 @@ def evaluate(
         device=device,
         quick=quick,
         settings=settings,
+        executor=executor,
+        ray_address=ray_address,
+        runs_per_gpu=runs_per_gpu,
     )
     return run(request, progress=progress)
 
@@ -208,15 +226,13 @@ def run(request: Request, *, progress: bool = True) -> Evaluation:
     """Run a planned evaluation.
 
     Raises:
-        TlbenchError: If another process uses the folder, or it can't be written.
+        TlbenchError: If another process uses the folder, it can't be written, or the cluster can't be reached.
     """
-    from tlbench.execution.executors.local import LocalExecutor
-
     estimator = request.estimator()
     with request.store.locked():
         todo = missing_nodes(request.plan, request.store)
-        with make_progress(todo, request.jobs, estimator.node, enabled=progress) as observer:
-            executor = LocalExecutor(request.jobs)
+        executor = request.place.open(request.jobs, request.device, usable_cores())
+        with make_progress(todo, executor.slots, estimator.node, enabled=progress) as observer:
             outcome = run_plan(
                 request.plan,
                 request.store,

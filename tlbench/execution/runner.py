@@ -84,8 +84,8 @@ def run_plan(
         StorageError: If results can't be written; finished nodes are kept.
     """
     pending = {node.key: node for node in (missing_nodes(plan, store) if todo is None else todo)}
-    waiting_for = {key: {k for k in _needs(node) if k in pending} for key, node in pending.items()}
-    order = sorted(pending, key=lambda key: (_stage(pending[key]), -cost(pending[key])))
+    waiting_for = {key: {k for k in needs(node) if k in pending} for key, node in pending.items()}
+    order = sorted(pending, key=lambda key: (stage(pending[key]), -cost(pending[key])))
     outcome, running, provenance = Outcome(), dict[str, Node](), environment()
     limits = _wall_limits(plan, store)
     try:
@@ -101,8 +101,8 @@ def run_plan(
                 observer.ended(node, ending)
                 if ending.error is None:
                     outcome.done += 1
-                    for needs in waiting_for.values():
-                        needs.discard(ending.key)
+                    for before in waiting_for.values():
+                        before.discard(ending.key)
                     continue
                 if ending.fatal:
                     raise StorageError(ending.error)
@@ -116,7 +116,8 @@ def run_plan(
     return outcome
 
 
-def _needs(node: Node) -> list[str]:
+def needs(node: Node) -> list[str]:
+    """Keys of the nodes that come right before one."""
     if isinstance(node, ExpertNode):
         return []
     if isinstance(node, KnowledgeNode):
@@ -124,7 +125,7 @@ def _needs(node: Node) -> list[str]:
     return [node.knowledge.key] if node.knowledge else []
 
 
-def _stage(node: Node) -> int:
+def stage(node: Node) -> int:
     """Experts first, since others wait for them; then knowledge; then runs."""
     return 0 if isinstance(node, ExpertNode) else 1 if isinstance(node, KnowledgeNode) else 2
 

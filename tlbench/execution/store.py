@@ -284,8 +284,18 @@ class Store:
         return record
 
     def _set_aside(self, path: Path) -> None:
-        if self._writing:
-            path.replace(path.with_suffix(".damaged"))
+        """Move a node's JSON out of the way, without which the node is missing; also a folder in its weights' place."""
+        if not self._writing:
+            return
+        weights = path.with_suffix(".safetensors")
+        for damaged in (path, *([weights] if weights.is_dir() else [])):
+            aside, number = damaged.with_suffix(".damaged"), 1
+            while aside.is_dir() or (damaged.is_dir() and aside.exists()):  # folders can't be replaced
+                aside, number = damaged.with_suffix(f".{number}.damaged"), number + 1
+            try:
+                damaged.replace(aside)
+            except OSError as error:
+                raise StorageError(f"{damaged} is damaged and can't be moved away: {error.strerror}") from None
 
     def _tensors(self, kind: str, key: str, sha256: str | None, names: list[str]) -> dict[str, torch.Tensor]:
         path = self.folder / kind / f"{key}.safetensors"

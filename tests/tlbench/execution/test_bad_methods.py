@@ -25,6 +25,8 @@ BAD: dict[str, tuple[str, str]] = {
     "raises nothing to say": ("raise ZeroDivisionError", r"^ZeroDivisionError$"),
     "raises an odd error": ("raise TlbenchError('do this instead')", r"^do this instead$"),
     "asserts": ("assert False", r"^AssertionError$"),
+    "takes too much memory": ("np.ones(1 << 50)", r"^MemoryError: .*\(out of memory\? try fewer --jobs\)$"),
+    "takes too much memory in torch": ("torch.ones(1 << 50)", r"\(out of memory\? try fewer --jobs\)$"),
     "publishes nothing": ("pass", r"publish a policy"),
     "steps before it publishes": ("target.envs(2).reset()", r"publish a policy before the first metered call"),
     "publishes no policy": ("target.publish(3)", r"int is no policy: it needs act\(\) and frozen\(\)"),

@@ -118,6 +118,34 @@ def test_a_killed_worker_is_told_and_the_rest_goes_on(run: Any, own_runs: Any, w
     assert len(own_runs(again)) == 2
 
 
+def test_a_fork_server_that_is_killed_is_started_again(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from multiprocessing import forkserver
+
+    run("random")  # it runs now
+    connect, killed = forkserver.connect_to_new_process, []
+
+    def killed_while_it_starts_a_process(fds: Any) -> Any:
+        found = connect(fds)
+        if not killed:
+            killed.append(forkserver._forkserver._forkserver_pid)
+            os.kill(killed[0], signal.SIGKILL)
+            os.close(found[0])
+            raise EOFError
+        return found
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", killed_while_it_starts_a_process)
+    again = run("random", seeds="0,1,2")
+    assert killed
+    assert not again.outcome.failed
+
+    def refuse(fds: Any) -> Any:
+        raise OSError(24, os.strerror(24))
+
+    monkeypatch.setattr(forkserver, "connect_to_new_process", refuse)
+    with pytest.raises(TlbenchError, match=r"worker processes can't be started: .*Too many open files.*--jobs"):
+        run("random", tasks="far")
+
+
 def test_two_drivers_at_once(tmp_path: Path, tiny_file: str, write_method: Any, run: Any) -> None:
     method = write_method(
         """

@@ -114,6 +114,24 @@ def test_damaged_weights_are_found(
         store.load_expert(plan.experts[0].key) if folder == "experts" else find_or_raise(store, plan)
 
 
+@pytest.mark.parametrize("suffix", [".json", ".safetensors"])
+def test_a_folder_in_a_files_place_is_set_aside_again_and_again(store: Store, plan: Plan, suffix: str) -> None:
+    [knowledge] = plan.knowledge
+    victim = store.folder / "knowledge" / f"{knowledge.key}{suffix}"
+    found = store.find_knowledge(knowledge.key)
+    assert found is not None
+    for times in (1, 2, 3):
+        victim.unlink()
+        (victim / "inside").mkdir(parents=True)
+        with store.locked():
+            assert store.find_knowledge(knowledge.key) is None
+            assert not victim.exists()
+            store.write_knowledge(knowledge.key, found[0], {})
+        assert store.find_knowledge(knowledge.key) is not None
+        aside = [path for path in victim.parent.glob("*.damaged") if path.is_dir()]
+        assert len(aside) == times
+
+
 def find_or_raise(store: Store, plan: Plan) -> None:
     if store.find_knowledge(plan.knowledge[0].key) is None:
         raise TlbenchError("not found")
@@ -156,6 +174,18 @@ def test_files_are_written_in_full_or_not_at_all(tmp_path: Path, monkeypatch: py
             write_atomically(path, b"four")
     assert path.read_bytes() == b"one"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_damage_that_can_not_be_moved_is_one_line(store: Store, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    one(store, "records").write_bytes(b"")
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+    with store.locked():
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(StorageError, match=r"is damaged and can't be moved away: Permission denied$"):
+            missing_nodes(plan, store)
 
 
 def test_a_file_where_the_folder_should_be(tiny: SuiteSpec, tmp_path: Path) -> None:

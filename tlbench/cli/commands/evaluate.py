@@ -20,12 +20,17 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("runs"),
     seeds: Annotated[str | None, typer.Option(help="Run seeds, such as 0,3,5-7; a subset is incomplete.")] = None,
     tasks: Annotated[str | None, typer.Option(help="Transfer tasks, comma-separated; a subset is incomplete.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; all usable cores by default.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default all usable cores, or the cluster's.")] = None,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the method; learner.key=value of its learner.")
     ] = None,
     quick: Annotated[bool, typer.Option(help="2 seeds, 3 tasks, a tenth of the budgets; not submittable.")] = False,
+    executor: Annotated[str, typer.Option(help="Where runs go: local, or ray (a cluster).")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="host:port of a Ray cluster; by default the one on this machine, or a new one.")
+    ] = None,
+    runs_per_gpu: Annotated[int, typer.Option(help="Runs that share a GPU (--executor ray --device cuda).")] = 1,
     dry_run: Annotated[bool, typer.Option(help="Show what would run and how long it would take.")] = False,
 ) -> None:
     """Evaluate a method on a suite. Finished runs are kept: the same command goes on where it was stopped."""
@@ -44,6 +49,9 @@ def command(
         device=device,
         quick=quick,
         settings=parse_settings(set_ or []),
+        executor=executor,
+        ray_address=ray_address,
+        runs_per_gpu=runs_per_gpu,
         read_only=dry_run,
     )
     if dry_run:
@@ -72,6 +80,7 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
 
 
 def _show_plan(request: Request) -> None:
+    from tlbench.cli.api import usable_cores
     from tlbench.cli.progress import duration
     from tlbench.execution.plan import ExpertNode, KnowledgeNode
 
@@ -88,8 +97,9 @@ def _show_plan(request: Request) -> None:
     for node in request.todo:
         kind = "expert" if isinstance(node, ExpertNode) else "knowledge" if isinstance(node, KnowledgeNode) else "run"
         typer.echo(f"  {kind:9} {node.label}")
-    seconds = estimator.total(request.todo, request.jobs)
-    typer.echo(f"about {duration(seconds)} with {request.jobs} processes; records go to {request.store.folder}")
+    jobs = request.jobs or usable_cores()
+    seconds = estimator.total(request.todo, jobs)
+    typer.echo(f"about {duration(seconds)} with {jobs} processes; records go to {request.store.folder}")
 
 
 def _tell_failures(evaluation: Evaluation) -> None:

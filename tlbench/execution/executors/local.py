@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 import torch
 
 from tlbench.execution.executors import Ending
-from tlbench.execution.executors.processes import STDERR, STDOUT, context, die_with_driver, explain, start
+from tlbench.execution.executors.processes import STDERR, STDOUT, context, describe, die_with_driver, explain, start
 from tlbench.execution.work import Job, work
 from tlbench.protocol.errors import StorageError, TlbenchError
 
@@ -118,9 +118,7 @@ def _work_and_tell(job: Job, connection: Connection) -> None:
     except SystemExit as problem:
         error = f"the method ended its process with sys.exit({problem.code!r}): it has to return"
     except BaseException as problem:
-        detail = traceback.format_exc()
-        text = str(problem).strip().partition("\n")[0]
-        error = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+        error, detail = describe(problem), traceback.format_exc()
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()

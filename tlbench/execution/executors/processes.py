@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -17,9 +18,16 @@ from types import ModuleType
 from typing import Any
 
 from tlbench.protocol.budget import EXIT_REFUSED
+from tlbench.protocol.errors import TlbenchError
 
 PRELOAD = ["torch", "stable_baselines3", "mujoco", "tlbench.execution.executors.warm"]
 STDOUT, STDERR = 1, 2
+UNKNOWN_EXIT = 255
+"""What multiprocessing says where the fork server, which would know, was killed too."""
+
+STARTS = 5
+"""Attempts at starting a worker."""
+OUT_OF_MEMORY = " (out of memory? try fewer --jobs)"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -31,11 +39,21 @@ def context() -> ForkServerContext:
 
 
 def start(server: ForkServerContext, function: Callable[..., None], arguments: tuple[Any, ...]) -> BaseProcess:
-    """Start a worker: one thread, deaf to Ctrl-C, and without importing the user's main module again."""
-    process = server.Process(target=function, args=arguments, daemon=True)
-    with no_main_module(), one_thread(), without_interrupts():
-        process.start()
-    return process
+    """Start a worker: one thread, deaf to Ctrl-C, and without importing the user's main module again.
+
+    Raises:
+        TlbenchError: If none can be started.
+    """
+    for attempt in range(STARTS):
+        process = server.Process(target=function, args=arguments, daemon=True)
+        try:
+            with no_main_module(), one_thread(), without_interrupts():
+                process.start()
+            return process
+        except (EOFError, OSError) as error:  # the fork server was killed; the next start brings up another
+            problem = str(error) or type(error).__name__
+            time.sleep(attempt * 0.1)
+    raise TlbenchError(f"worker processes can't be started: {problem}{OUT_OF_MEMORY}")
 
 
 def die_with_driver(connection: Connection, done: threading.Event) -> None:
@@ -47,6 +65,14 @@ def die_with_driver(connection: Connection, done: threading.Event) -> None:
             os._exit(1)
 
 
+def describe(problem: BaseException) -> str:
+    """An exception in one line, for the user."""
+    text = str(problem).strip().partition("\n")[0]
+    line = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+    no_memory = isinstance(problem, MemoryError) or "OutOfMemory" in line or "can't allocate memory" in text
+    return line + OUT_OF_MEMORY if no_memory else line
+
+
 def explain(exitcode: int | None) -> str:
     """What an exit status of a worker means, for the user."""
     if exitcode == EXIT_REFUSED:
@@ -55,9 +81,10 @@ def explain(exitcode: int | None) -> str:
         )
     if exitcode is not None and exitcode < 0:
         name = signal.Signals(-exitcode).name
-        hint = " (out of memory? try fewer --jobs)" if name == "SIGKILL" else ""
+        hint = OUT_OF_MEMORY if name == "SIGKILL" else ""
         return f"its process was killed by {name}{hint}"
-    return f"its process ended early with exit status {exitcode}"
+    hint = OUT_OF_MEMORY if exitcode == UNKNOWN_EXIT else ""
+    return f"its process ended early with exit status {exitcode}{hint}"
 
 
 @contextmanager
