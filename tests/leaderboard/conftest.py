@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tlbench.execution.plan import RunNode, make_plan
-from tlbench.execution.selection import MethodChoice, control_choice, learner_identity
+from tlbench.execution.selection import MethodChoice, control_choice, find_learner, learner_identity
 from tlbench.leaderboard.assembly import assemble
 from tlbench.leaderboard.submission import Submission
 from tlbench.protocol.records import Configured, ExpertUsed, Point, Record, Steps, Training
@@ -114,8 +114,7 @@ def records_of(
     experts, runs = [], []
     for node in plan.experts:
         schedule = suite.tasks[node.task].schedule("source")
-        learner = MethodChoice(method).learner()
-        assert learner is not None
+        learner = find_learner(node.learner)
         experts.append(
             Record(
                 kind="expert",

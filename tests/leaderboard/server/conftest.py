@@ -184,7 +184,7 @@ class Apart:
             ["-m", "tests.leaderboard.server.program", str(folder), str(suite)] if quick else ["-m", "tlbench", *serve]
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", *program],
+            [sys.executable, *program],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
