@@ -169,7 +169,8 @@ class Bootstrap:
         finite = np.isfinite(replicates).all(axis=1)
         ends = np.full((len(points), 2), np.nan)
         if finite.any():
-            ends[finite] = np.quantile(replicates[finite], [level, 1 - level], axis=1).T
+            ordered = np.sort(replicates[finite], axis=1)  # vectorised, unlike the partition of np.quantile
+            ends[finite] = np.stack([_quantile(ordered, level), _quantile(ordered, 1 - level)], axis=1)
         for row in np.flatnonzero(~finite):
             kept = replicates[row][~np.isnan(replicates[row])]
             if kept.size:  # no interpolation between infinities
@@ -185,6 +186,16 @@ class Bootstrap:
     def interval(self, estimate: float, replicates: FloatArray, n: int) -> Interval:
         """The same for one quantity, replicates ``[repetitions]``."""
         return self.intervals([estimate], replicates[None], n)[0]
+
+
+def _quantile(ordered: FloatArray, level: float) -> FloatArray:
+    """``np.quantile`` of each row of values in ascending order, bit for bit."""
+    place = level * (ordered.shape[1] - 1)
+    below = math.floor(place)
+    low, high = ordered[:, below], ordered[:, min(below + 1, ordered.shape[1] - 1)]
+    share, step = place - below, high - low
+    found: FloatArray = high - step * (1 - share) if share >= 0.5 else low + step * share
+    return found
 
 
 def _draw_counts(rng: np.random.Generator, n: int, repetitions: int) -> CountArray:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tlbench.analysis.bootstrap import CHUNK, Bootstrap, Interval, tail_level
+from tlbench.analysis.bootstrap import CHUNK, Bootstrap, Interval, _quantile, tail_level
 
 
 def test_tail_level_is_expanded_for_small_n():
@@ -98,3 +98,10 @@ def test_replicates_without_data_are_left_out():
 def test_unbounded_replicates_give_unbounded_ends_and_no_nan():
     found = Bootstrap(4).interval(2.0, np.array([1.0, 2.0, np.inf, np.inf]), 10)
     assert (found.low, found.high) == (1.0, np.inf)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.0166, 0.025, 0.5, 0.97499, 1.0])
+@pytest.mark.parametrize("size", [1, 2, 10, 4999])
+def test_quantiles_are_numpys(level, size):
+    values = np.random.default_rng(size).normal(size=(3, size))
+    np.testing.assert_array_equal(_quantile(np.sort(values, axis=1), level), np.quantile(values, level, axis=1))
