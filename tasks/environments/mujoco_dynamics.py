@@ -40,11 +40,12 @@ def scale_dynamics(
 @contextmanager
 def no_deprecations() -> Iterator[None]:
     """Keep MuJoCo from telling users, on the terminal and in a log file, what is deprecated in Gymnasium's models."""
+    before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None if "deprecated" in message else print(message, file=sys.stderr))
     try:
         yield
     finally:
-        mujoco.set_mju_user_warning(None)
+        mujoco.set_mju_user_warning(before)
 
 
 def cripple(model: mujoco.MjModel, actuators: Sequence[int]) -> None:
