@@ -60,7 +60,9 @@ def knowledge_key_of(record: Record, suite: SuiteSpec, others: Mapping[str, Reco
     learner = None
     if record.learner is not None:
         shown = others[record.experts[0].key if record.experts else record.control_key or ""]
-        if not record.experts and (shown.key == record.key or _overridden(shown, suite)):
+        if shown.learner is None or shown.learner.id != record.learner.id:  # experts of another learner
+            shown = others[record.control_key or ""]
+        if shown.kind != "expert" and (shown.key == record.key or _overridden(shown, suite)):
             return None
         learner = identity(shown.learner)
     return digest_of(

@@ -181,7 +181,8 @@ def _check_experts(run: Record, experts: Mapping[str, Record]) -> None:
             raise TlbenchError(f"an expert of {label(run)!a} was trained on another task than it says")
         if expert.diagnostics.get("mean_return") != used.mean_return:
             raise TlbenchError(f"an expert of {label(run)!a} reached another return than it says")
-        if run.learner is None or expert.learner is None or expert.learner.id != run.learner.id:
+        several = len(run.experts) > len(run.sources)  # of the class multi-expert: may be of another learner
+        if run.learner is None or expert.learner is None or (expert.learner.id != run.learner.id and not several):
             raise TlbenchError(f"an expert of {label(run)!a} is of another learner")
         number, rest = divmod(expert.seed - (run.expert_seed or 0), EXPERT_SEED_STRIDE)
         if rest or not 0 <= number < len(run.experts):

@@ -262,6 +262,20 @@ class TestAssembly:
             assemble(SUITE, runs, experts, method="spam-vpg", about={**ABOUT, "contact": " "})
 
 
+def test_many_experts_of_another_learner_are_a_class_of_their_own(spam: Submission) -> None:
+    suite = small_suite(seeds=2)
+    latent = submission_of(suite, "neuroevolution-latent")
+    assert validate(latent, {suite.id: suite}) is suite
+    assert latent.metadata.source_class == "multi-expert"
+    assert latent.metadata.records.expert == 60
+    others = {r.key: r for r in latent.records}
+    assert all(keys.knowledge_key_of(r, suite, others) == r.knowledge_key for r in latent.runs())
+    refused(
+        changed(spam, lambda r: {"learner": r.learner and r.learner.model_copy(update={"id": "ppo"})}, "expert"),
+        "is of another learner",
+    )
+
+
 def test_keys_are_those_of_the_plan(spam: Submission, scratch: Submission) -> None:
     """The leaderboard recomputes what the planner computed, for every record that can be."""
     study = submission_of(small_suite(extra=STUDY), settings={"learner.log_std_init": 0.25})

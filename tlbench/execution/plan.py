@@ -254,8 +254,9 @@ class _Planner:
 
     def _expert(self, task: str, seed: int, number: int) -> ExpertNode:
         assert self.learner is not None
+        learner = self.method.expert_learner or self.learner.id
         seed += EXPERT_SEED_STRIDE * number
-        return ExpertNode(expert_key(self.suite, task, self.learner.id, seed), task, self.learner.id, seed)
+        return ExpertNode(expert_key(self.suite, task, learner, seed), task, learner, seed)
 
 
 def expert_key(suite: SuiteSpec, task: str, learner: str, seed: int) -> str:
@@ -280,9 +281,9 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
         return f'{name} wants experts but has no learner: experts = 0, or learners = ("vpg",)'
     for transfer in transfers:
         spec = suite.transfers[transfer]
-        roles = dict.fromkeys(spec.targets, "target")
-        roles |= {task: "source" for task in spec.sources if method.uses_source}
-        for task, role in roles.items():
+        roles = [(task, "target") for task in spec.targets]
+        roles += [(task, "source") for task in spec.sources if method.uses_source]
+        for task, role in roles:
             interface = interface_of(suite, task, role, bool(learner and learner.discrete_only))
             if isinstance(interface, str):
                 return f"{transfer}: {task}: {interface}"
