@@ -108,6 +108,12 @@ def test_pairs_show_one_state_in_two_ways(pairs, options):
     assert len({o.tobytes() for o in base}) == 20
 
 
+def test_pairs_of_the_simple_maze_say_where_the_agent_is():
+    drawn = SimpleMazePairs().draw(100, np.random.default_rng(0))
+    assert len(drawn["base"]) == 31
+    assert [tuple(p) for p in drawn["positions"]] == [tuple(np.argwhere(o[0] == 0.5)[0]) for o in drawn["base"]]
+
+
 @pytest.mark.parametrize("maze_id", [SIMPLE, LABYRINTH])
 def test_pictures(maze_id):
     envs, single = make(maze_id, 2, render_mode="rgb_array"), gymnasium.make(maze_id, render_mode="rgb_array")
