@@ -88,7 +88,8 @@ def test_frozen_roles_stay_bit_for_bit(tiny: SuiteSpec, entry: MethodEntry, targ
     final = built[0].params()
     for role in fixed:
         assert torch.equal(final[role], starts[0][role])
-    if ctx.diagnostics["gradient_steps"] and "body.1.weight" not in fixed:
+    best_of_several = entry.learner in ("erl", "cerl")  # of which the start may be the best
+    if ctx.diagnostics["gradient_steps"] and "body.1.weight" not in fixed and not best_of_several:
         assert not torch.equal(final["body.1.weight"], starts[0]["body.1.weight"])
 
 

@@ -19,8 +19,17 @@ from tlbench.execution.selection import MethodChoice, configured, control_choice
 from tlbench.execution.store import Store
 from tlbench.protocol.discovery import import_environments
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError, TlbenchError
-from tlbench.protocol.evaluation import Outcome
-from tlbench.protocol.interface import Context, Expert, JSONValue, Knowledge, Params, learn_from_scratch
+from tlbench.protocol.evaluation import Outcome, untouched_randomness
+from tlbench.protocol.interface import (
+    Context,
+    Expert,
+    JSONValue,
+    Knowledge,
+    Params,
+    Policy,
+    learn_from_scratch,
+    training_facts,
+)
 from tlbench.protocol.records import Configured, ExpertUsed, Point, Record, Steps, Training
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.seeding import derive_seed, seed_everything
@@ -101,6 +110,8 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
             diverged, points = True, task.abandon()
     curve = _curve(task, points)
     best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
+    if spec.evaluator == "alignment" and curve:
+        best = len(curve) - 1  # a source has nothing to be aligned with: the last is the expert
     params = start if best is None else checkpoints[best]
     best_agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
     best_agent.load(params)
@@ -125,7 +136,11 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
         gradient_steps=agent.gradient_steps,
         curve=curve,
         training=_training(task),
-        diagnostics={"mean_return": mean_return, "best_point": best},
+        diagnostics={
+            **{name: value for name, value in training_facts(agent).items() if name != "gradient_steps"},
+            "mean_return": mean_return,
+            "best_point": best,
+        },
         diverged=diverged or len(curve) < len(task.fractions),
         provenance=_provenance(job, started),
     )
@@ -136,16 +151,10 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
     method, learner = job.choice.method(), job.choice.learner()
     suite = job.store.suite
     experts, used, source_steps = [], [], 0
-    for expert in node.experts:
-        params, record = job.store.load_expert(expert.key)
-        source = find_learner(expert.learner)
-        interface = HarnessTask(
-            suite.tasks[expert.task], "source", expert.seed, discrete=source.discrete_only
-        ).interface
-        config = configured(source.Config, {}, source.id)
-        mean_return = float(record.diagnostics["mean_return"])
-        experts.append(Expert(params, interface, source, config, expert.seed, mean_return))
-        used.append(ExpertUsed(key=expert.key, task=expert.task, mean_return=mean_return).model_dump())
+    for node_of in node.experts:
+        expert, record = _load_expert(job.store, node_of)
+        experts.append(expert)
+        used.append(ExpertUsed(key=node_of.key, task=node_of.task, mean_return=expert.mean_return).model_dump())
         source_steps += record.steps.source
     tasks = [_source_task(suite, name, node.seed, learner, bool(experts)) for name in node.sources]
     ctx = Context(
@@ -176,6 +185,23 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
     job.store.write_knowledge(node.key, knowledge, facts)
 
 
+def _load_expert(store: Store, node: ExpertNode) -> tuple[Expert, Record]:
+    params, record = store.load_expert(node.key)
+    learner = find_learner(node.learner)
+    task = HarnessTask(store.suite.tasks[node.task], "source", node.seed, discrete=learner.discrete_only)
+    config = configured(learner.Config, {}, learner.id)
+    mean_return = float(record.diagnostics["mean_return"])
+    return Expert(params, task.interface, learner, config, node.seed, mean_return), record
+
+
+def _base_model(job: Job, node: RunNode) -> Policy | None:
+    """The policy of a run's first expert, where the target's embeddings are to be held against it."""
+    if job.store.suite.tasks[node.target].pairs is None or node.knowledge is None or not node.knowledge.experts:
+        return None
+    with untouched_randomness():
+        return _load_expert(job.store, node.knowledge.experts[0])[0].agent(job.device).policy.frozen()
+
+
 def _source_task(suite: SuiteSpec, name: str, seed: int, learner: Any, has_experts: bool) -> HarnessTask:
     spec = suite.tasks[name]
     budget = spec.schedule("source").budget
@@ -190,7 +216,8 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     abstained = node.knowledge is not None and knowledge is None
     settings = node.control_settings if abstained else node.learner_settings
     spec = suite.tasks[node.target]
-    task = HarnessTask(spec, "target", node.seed, discrete=bool(learner and learner.discrete_only))
+    base = None if abstained else _base_model(job, node)
+    task = HarnessTask(spec, "target", node.seed, discrete=bool(learner and learner.discrete_only), base=base)
     ctx = Context(
         # an abstaining run is the control's: nothing of the method may reach it
         seed=derive_seed("method", node.control_key or node.key if abstained else node.key),
@@ -215,6 +242,9 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     curve = _curve(task, points)
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
+    alignment = task.alignment()
+    if alignment is not None:
+        diagnostics["alignment"] = alignment
     record = Record(
         kind="run",
         key=node.key,

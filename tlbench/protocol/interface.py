@@ -131,7 +131,10 @@ class BudgetedTask(Protocol):
 
 
 class Agent(Protocol):
-    """A learner's networks and optimiser, built for one task."""
+    """A learner's networks and optimiser, built for one task.
+
+    An agent may also have ``diagnostics() -> dict`` of JSON values about its training, for the record.
+    """
 
     @property
     def policy(self) -> Policy:
@@ -274,6 +277,8 @@ class Method(ABC):
     aliases: ClassVar[Mapping[str, str]] = {}
     experts: ClassVar[int] = 1
     """Experts wanted per source, trained with the method's learner; 0 if the method trains on the sources itself."""
+    expert_learner: ClassVar[str | None] = None
+    """Id of another learner to train the experts with, under its default configuration."""
     uses_source: ClassVar[bool] = True
     """False for methods that learn the target from scratch: no knowledge at all."""
     control: ClassVar[Literal["scratch", "self"]] = "scratch"
@@ -312,4 +317,10 @@ def learn_from_scratch(target: BudgetedTask, ctx: Context) -> None:
     """The control: the fresh agent, trained on the target with no knowledge."""
     agent = ctx.build(target.interface)
     agent.train(target)
-    ctx.diagnostics["gradient_steps"] = agent.gradient_steps
+    ctx.diagnostics |= training_facts(agent)
+
+
+def training_facts(agent: Agent) -> dict[str, JSONValue]:
+    """What an agent reports of its training: its gradient steps, and its ``diagnostics()`` where it has them."""
+    own: Any = getattr(agent, "diagnostics", dict)
+    return {**own(), "gradient_steps": agent.gradient_steps}

@@ -99,6 +99,10 @@ class TaskSpec(Spec):
     context: Mapping[str, float] = Field(default_factory=dict, description="Parameters of a task family.")
     unit: Literal["env_steps", "samples", "episodes"] = "env_steps"
     offline: Offline | None = Field(default=None, description="The data of a task whose unit is samples.")
+    evaluator: Literal["return", "alignment"] = Field(
+        default="return", description="What is scored: returns, or the alignment of embeddings in [0, 1]."
+    )
+    pairs: str | None = Field(default=None, description="module:Class of observation pairs, for embeddings.")
     discount: float = Field(gt=0, le=1)
     random_return: float = Field(description="Mean return of a uniform policy over 1,000 episodes.")
     expert_return: float = Field(description="Mean return of the best reference learner at 5 times the budget.")
@@ -115,12 +119,14 @@ class TaskSpec(Spec):
             raise ValueError("expert_return must be above random_return")
         if (self.unit == "samples") != (self.offline is not None):
             raise ValueError("offline data goes with the unit samples, and only with it")
+        if self.evaluator == "alignment" and self.pairs is None:
+            raise ValueError("the evaluator alignment needs pairs")
         return self
 
     def identity(self, role: Literal["source", "target"]) -> dict[str, Any]:
         """What a run on this task depends on; equal identities share experts and controls."""
         fields = {"environment", "options", "observation_map", "discrete_actions", "context"}
-        fields |= {"unit", "offline", "discount"}
+        fields |= {"unit", "offline", "discount", "evaluator", "pairs"}
         dump = self.model_dump(mode="json", include=fields, exclude_defaults=True)
         return {**dump, "schedule": self.schedule(role).model_dump()}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from tlbench.protocol.interface import BudgetedTask, Context, Expert, Knowledge, Method, Params
+from tlbench.protocol.interface import BudgetedTask, Context, Expert, Knowledge, Method, Params, training_facts
 
 
 class StartingPointMethod(Method):
@@ -43,7 +43,7 @@ class StartingPointMethod(Method):
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Build the fresh agent, load the start, train."""
-        agent = ctx.build(target.interface, self.target_config(ctx))
+        agent = ctx.build(target.interface, self.target_config(ctx) if knowledge is not None else None)
         fresh = agent.params()
         start: Params = {}
         if knowledge is not None:
@@ -51,7 +51,7 @@ class StartingPointMethod(Method):
             agent.load(start, frozen)
             ctx.diagnostics["carried_share"] = carried_share(start, fresh)
         agent.train(target)
-        ctx.diagnostics["gradient_steps"] = agent.gradient_steps
+        ctx.diagnostics |= training_facts(agent)
         self.after({**fresh, **start}, agent.params(), ctx)
 
 

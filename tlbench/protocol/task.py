@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
+from tlbench.protocol.alignment import alignment_facts, evaluate_alignment, load_pairs
 from tlbench.protocol.budget import Meter
 from tlbench.protocol.errors import ProtocolViolationError
 from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evaluate, untouched_randomness
-from tlbench.protocol.interface import Array, Interface, Policy, StackablePolicy, Unit
+from tlbench.protocol.interface import Array, Interface, JSONValue, Policy, StackablePolicy, Unit
 from tlbench.protocol.sealing import unsealed
 from tlbench.protocol.seeding import derive_seed, derive_seeds
 from tlbench.protocol.sources import evaluate_lifetimes, load_lifetimes, offline_transitions
@@ -120,6 +121,7 @@ class HarnessTask:
         discrete: Show continuous actions through the suite's discretisation.
         budget: Another budget than the schedule's (extraction), then without evaluation.
         on_point: Called with the point's number whenever a point is due, before anything else happens.
+        base: The base model that embeddings are held against, if there is one.
     """
 
     def __init__(
@@ -131,6 +133,7 @@ class HarnessTask:
         discrete: bool = False,
         budget: int | None = None,
         on_point: Callable[[int], None] | None = None,
+        base: Policy | None = None,
     ) -> None:
         schedule = spec.schedule(role)
         self.fractions = schedule.target_fractions() if role == "target" else schedule.source_fractions()
@@ -141,6 +144,8 @@ class HarnessTask:
         self._episodes = schedule.episodes
         self._identity = (digest_of(spec.identity(role)), role, seed)
         self._on_point = on_point
+        self._base = base
+        self._pairs = load_pairs(spec) if spec.pairs is not None else None
         self._policy: Policy | None = None
         self._streams = 0
         self._snapshots: list[Snapshot] = []
@@ -242,6 +247,12 @@ class HarnessTask:
         seeds = tuple(derive_seeds(episodes, "fresh", *self._identity))
         return self._evaluate([Snapshot(policy.frozen(), self.spent, seeds)])[0]
 
+    def alignment(self) -> dict[str, JSONValue] | None:
+        """Diagnostics of the present policy's embedding; ``None`` without pairs, base model or embeddings."""
+        if self._pairs is None or self._base is None or self._policy is None:
+            return None
+        return alignment_facts(self._policy.frozen(), self._base, self._pairs, derive_seed("pairs", *self._identity))
+
     def _due(self, first: int, last: int, count: int) -> None:
         self.require_policy()
         assert self._policy is not None
@@ -269,6 +280,8 @@ class HarnessTask:
     def _evaluate(self, snapshots: Sequence[Snapshot]) -> list[Outcome | None]:
         if self._lifetimes is not None:
             return [evaluate_lifetimes(snapshot, self._lifetimes) for snapshot in snapshots]
+        if self._spec.evaluator == "alignment" and self._pairs is not None:
+            return [evaluate_alignment(snapshot, self._pairs, self._base) for snapshot in snapshots]
         return evaluate(snapshots, self._open_evaluation)
 
     def _open_evaluation(self, lanes: int) -> Any:

@@ -31,6 +31,8 @@ def openers(suite: SuiteSpec, name: str) -> Any:
 def policies(suite: SuiteSpec, name: str, learner: Learner, n: int) -> list[Policy]:
     """Frozen policies of agents with different, exaggerated parameters."""
     interface = HarnessTask(suite.tasks[name], "target", 0).interface
+    if learner.unsupported(interface):
+        pytest.skip(f"{learner.id} does not support {name}")
     found = []
     for seed in range(n):
         agent = learner.build(interface, learner.Config(), seed, "cpu")

@@ -354,7 +354,7 @@ def test_how_often_is_evaluated_does_not_change_what_is_learned(tiny: SuiteSpec,
         agent = learner.build(task.interface, learner.Config(), 7, "cpu")
         agent.train(task)
         assert len(task.finish()) == points
-        assert agent.gradient_steps > 0
+        assert agent.gradient_steps > 0 or learner.id == "neuroevolution"  # it takes none
         return agent.params()
 
     two, eleven = trained(2), trained(11)

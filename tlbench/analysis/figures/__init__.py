@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tlbench.analysis.figures.abstract_space import abstract_spaces
 from tlbench.analysis.figures.curves import learning_grid, profiles, sample_efficiency, survival_grid
 from tlbench.analysis.figures.data import ReportData, collect
 from tlbench.analysis.figures.drawing import Drawing, Panel, alone, paper
@@ -20,6 +21,7 @@ NAMES = (
     "performance_profiles",
     "probability_of_improvement",
     "improvement_matrix",
+    "abstract_spaces",
 )
 """Every figure that a report may have, in the order of the page."""
 
@@ -35,5 +37,6 @@ def draw(data: ReportData) -> list[Drawing]:
         survival_grid(data, styles),
         profiles(data, styles),
         *improvement(data, styles),
+        abstract_spaces(data),
     )
     return [drawing for drawing in found if drawing is not None]

@@ -12,6 +12,7 @@ import numpy as np
 from tlbench.analysis.bands import Band, learning_curves, sample_efficiency, survival
 from tlbench.analysis.bootstrap import Bootstrap
 from tlbench.analysis.curves import TaskCurves
+from tlbench.analysis.embeddings import Embedding, embeddings
 from tlbench.analysis.load import load_curves, method_labels
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult
 from tlbench.analysis.statistics import Profile, Sample, performance_profile
@@ -39,6 +40,7 @@ class ReportData:
         tasks: Every transfer task that is shown, in the suite's order.
         notes: What is incomplete, one line each.
         band_repetitions: Resamples behind the bands of curves.
+        embeddings: What runs say of where they embed the states of a maze.
     """
 
     curves: Mapping[str, Sequence[TaskCurves]]
@@ -47,6 +49,7 @@ class ReportData:
     tasks: tuple[str, ...]
     notes: tuple[str, ...] = ()
     band_repetitions: int = BAND_REPETITIONS
+    embeddings: tuple[Embedding, ...] = ()
     _cache: dict[tuple[Kind, str], list[tuple[str, Band]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -187,6 +190,7 @@ def collect(
         controls={label: controls[label] for label in order},
         tasks=tuple(name for name in suite.transfers if name in shown),
         notes=tuple(n for n in loaded.notes if n.partition(":")[0].partition("#")[0] in ids),
+        embeddings=embeddings(runs),
     )
 
 

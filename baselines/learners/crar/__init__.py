@@ -1,0 +1,1 @@
+"""CRAR: a learner that plans and values states in one small abstract space."""

@@ -1,0 +1,84 @@
+"""The base of the single mazes: one maze at a time in plain Python, what the vectorised ones are held against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Discrete
+from numpy.typing import NDArray
+
+from tlbench.tasks.environments.maze_pictures import render
+
+SYMBOLS = ".#ka"
+"""A path, a wall, a key and the agent."""
+STEPS = {"d": (1, 0), "r": (0, 1), "u": (-1, 0), "l": (0, -1)}
+Grid = list[list[str]]
+
+
+class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+    """One maze. A subclass draws the grid of an episode and says which shades its tiles have."""
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012
+    shades: dict[str, tuple[float, float]]
+    key_reward = 1.0
+    step_reward = -0.1
+
+    def __init__(self, tile_size: int, inverse: bool, action_order: str, render_mode: str | None) -> None:
+        """Create the environment; the vector environments describe the arguments."""
+        if isinstance(tile_size, bool) or not isinstance(tile_size, int) or tile_size < 1:
+            raise ValueError(f"tile_size must be a whole number of at least 1, got {tile_size!r}")
+        if set(action_order) != set(STEPS) or len(action_order) != len(STEPS):
+            raise ValueError(f"action_order must be a permutation of 'drul', got {action_order!r}")
+        self.tile_size = tile_size
+        self.inverse = inverse
+        self.action_order = action_order
+        self.render_mode = render_mode
+        self.observation_space = Box(-1, 1, (1, 8 * tile_size, 8 * tile_size), np.float32)
+        self.action_space = Discrete(4)
+        self.grid: Grid = []
+        self.agent = (0, 0)
+
+    def draw_grid(self) -> Grid:
+        """The grid of a new episode, from `self.np_random`."""
+        raise NotImplementedError
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Start an episode."""
+        super().reset(seed=seed, options=options)
+        self.grid = self.draw_grid()
+        self.agent = next((r, row.index("a")) for r, row in enumerate(self.grid) if "a" in row)
+        return self.observe(), {}
+
+    def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Move, unless a wall is in the way."""
+        row, column = self.agent
+        down, right = STEPS[self.action_order[int(action)]]
+        found = self.grid[row + down][column + right]
+        if found != "#":
+            self.grid[row][column] = "."
+            self.grid[row + down][column + right] = "a"
+            self.agent = (row + down, column + right)
+        finished = found == "k" and not any("k" in line for line in self.grid)
+        return self.observe(), self.key_reward if found == "k" else self.step_reward, finished, False, {}
+
+    def observe(self) -> NDArray[np.float32]:
+        """The picture of the maze, tile by tile."""
+        size = self.tile_size
+        image = np.zeros((1, 8 * size, 8 * size), np.float32)
+        for y, row in enumerate(self.grid):
+            for x, symbol in enumerate(row):
+                outside, inside = self.shades[symbol]
+                image[0, y * size : (y + 1) * size, x * size : (x + 1) * size] = outside
+                if size >= 3:
+                    image[0, y * size + 1 : (y + 1) * size - 1, x * size + 1 : (x + 1) * size - 1] = inside
+        return -image if self.inverse else image
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """A picture [192, 192, 3] for people, `None` without a render mode."""
+        if self.render_mode is None:
+            return None
+        return render(np.array([SYMBOLS.index(s) for row in self.grid for s in row], np.uint8), self.inverse)

@@ -1,0 +1,101 @@
+"""Embeddings from records, and the pictures of them."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tlbench.analysis.embeddings import Embedding, embeddings
+from tlbench.analysis.figures.abstract_space import abstract_spaces
+from tlbench.analysis.figures.drawing import paper
+from tlbench.analysis.figures.style import save
+
+POSITIONS = [[1, 1], [1, 2], [2, 1], [2, 2]]
+FACTS = {
+    "score": 0.8,
+    "aligned": True,
+    "mirrored": [],
+    "positions": POSITIONS,
+    "base": [[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]],
+    "transfer": [[-1.0, -0.9], [0.9, -1.0], [-1.0, 1.0], [1.0, 1.0]],
+}
+
+
+def record(seed=0, expert_seed=None, method="component", **facts):
+    return SimpleNamespace(
+        method=SimpleNamespace(id=method),
+        config_hash="a",
+        transfers=("inversion",),
+        seed=seed,
+        expert_seed=expert_seed,
+        diagnostics={"alignment": {**FACTS, **facts}},
+    )
+
+
+def test_embeddings_of_records():
+    found = embeddings([record(1, 5), record(0, 5, score=0.2, aligned=False, mirrored=[0]), record(3)])
+    assert [(e.base_model, e.seed, e.score, e.aligned, e.mirrored) for e in found] == [
+        (3, 3, 0.8, True, ()),
+        (5, 0, 0.2, False, (0,)),
+        (5, 1, 0.8, True, ()),
+    ]
+    assert found[0].transfer.tolist() == FACTS["transfer"]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"base": [[0.0]] * 4, "transfer": [[0.0]] * 4},
+        {"positions": [[0, 0]]},
+        {"base": "far away"},
+        {"mirrored": None},
+        {"score": None},
+    ],
+)
+def test_other_diagnostics_of_that_name_are_passed_over(facts):
+    assert embeddings([record(**facts)]) == ()
+    without = record()
+    without.diagnostics = {"alignment": 0.3}
+    assert embeddings([without]) == ()
+
+
+def data(*found, methods=("component",)):
+    return SimpleNamespace(embeddings=found, methods=methods)
+
+
+def test_base_best_and_worst_are_drawn():
+    one = Embedding(
+        "component",
+        "inversion",
+        0,
+        0,
+        0.9,
+        True,
+        (),
+        *(np.array(FACTS[k], float) for k in ("positions", "base", "transfer")),
+    )
+    runs = [
+        one,
+        replace(one, seed=1, score=0.7),
+        replace(one, base_model=1),
+        replace(one, base_model=1, seed=1, score=0.1, aligned=False, mirrored=(1,)),
+    ]
+    drawing = abstract_spaces(data(*runs))
+    assert [panel.title for panel in drawing.panels] == [
+        "base model 1",
+        "seed 0: 0.90, aligned",
+        "seed 1: 0.10, mirrored",
+    ]
+    axes = paper(drawing).axes[0]
+    assert len(axes.lines) == 4  # a square of four states
+    assert sum(len(c.get_offsets()) for c in axes.collections) == 4
+    assert save(paper(drawing), "png") == save(paper(abstract_spaces(data(*runs))), "png")
+    alone = abstract_spaces(data(one))
+    assert [panel.title for panel in alone.panels] == ["base model 0", "seed 0: 0.90, aligned"]
+
+
+def test_nothing_is_drawn_without_embeddings_or_for_methods_that_are_not_shown():
+    assert abstract_spaces(data()) is None
+    one = embeddings([record()])
+    assert abstract_spaces(data(*one, methods=("other",))) is None

@@ -1,0 +1,73 @@
+"""Embeddings in records' diagnostics: where a base model and a transfer embed the states of a maze."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlbench.analysis.curves import FloatArray
+from tlbench.analysis.load import method_labels
+from tlbench.protocol.records import Record
+
+DIMENSIONS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """A run's embedding of states beside its base model's.
+
+    Attributes:
+        method: Label of the method.
+        task: The transfer task.
+        seed: The run's seed.
+        base_model: Seed of the base model.
+        score: Alignment, in [0, 1].
+        aligned: Whether the score is at least the threshold.
+        mirrored: Axes along which it is a mirror image.
+        positions: Where the states lie in the maze, ``[n, 2]``: row and column.
+        base: The base model's embeddings, ``[n, 2]``.
+        transfer: The run's, ``[n, 2]``.
+    """
+
+    method: str
+    task: str
+    seed: int
+    base_model: int
+    score: float
+    aligned: bool
+    mirrored: tuple[int, ...]
+    positions: FloatArray
+    base: FloatArray
+    transfer: FloatArray
+
+
+def embeddings(records: Sequence[Record]) -> tuple[Embedding, ...]:
+    """The embeddings in two dimensions that records hold, by method, task, base model and seed."""
+    labels = method_labels(records)
+    found = [
+        _embedding(record, labels[record.method.id, record.config_hash])
+        for record in records
+        if record.method is not None
+    ]
+    return tuple(sorted(filter(None, found), key=lambda e: (e.method, e.task, e.base_model, e.seed)))
+
+
+def _embedding(record: Record, method: str) -> Embedding | None:
+    facts: Any = record.diagnostics.get("alignment")
+    if not isinstance(facts, Mapping) or not {"positions", "base", "transfer"} <= set(facts):
+        return None
+    try:
+        base, transfer, positions = (np.array(facts[k], dtype=np.float64) for k in ("base", "transfer", "positions"))
+        score, aligned = float(facts["score"]), bool(facts["aligned"])
+        mirrored = tuple(int(axis) for axis in facts["mirrored"])
+    except (KeyError, TypeError, ValueError):  # another program's diagnostics of this name
+        return None
+    if not base.shape == transfer.shape == positions.shape == (len(base), DIMENSIONS):
+        return None
+    seed = record.expert_seed if record.expert_seed is not None else record.seed
+    return Embedding(
+        method, record.transfers[0], record.seed, seed, score, aligned, mirrored, positions, base, transfer
+    )
