@@ -17,6 +17,7 @@ import torch
 from tlbench.execution.checks import Check, Problem, problem_of
 from tlbench.execution.executors.processes import STDERR, STDOUT, context, die_with_driver, explain, start
 from tlbench.protocol.budget import EXIT_REFUSED
+from tlbench.protocol.discovery import import_environments
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ def _serve(connection: Connection, function: Callable[..., Any], args: Sequence[
     threading.Thread(target=die_with_driver, args=(connection, threading.Event()), daemon=True).start()
     answer: tuple[Any, Problem | None]
     try:
+        import_environments()
         answer = (function(*args), None)
     except BaseException as error:
         answer = (None, problem_of(error))

@@ -14,6 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,14 @@ def _children_find_the_tests() -> Iterator[None]:
     sys.path.append(str(ROOT))
     yield
     sys.path.remove(str(ROOT))
+
+
+@pytest.fixture(autouse=True, scope="package")
+def _own_fork_server() -> Iterator[None]:
+    """A process has one fork server; other tests want another, with more imported."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @dataclass
