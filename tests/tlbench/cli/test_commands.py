@@ -76,6 +76,16 @@ def test_help_names_every_command(call: Call) -> None:
         assert command in out + err
 
 
+def test_methods_of_one_learner(call: Call) -> None:
+    code, out, _ = call("methods", "--learner", "vpg")
+    assert code == 0
+    assert "spam-vpg" in out
+    assert "-ppo" not in out
+    code, out, err = call("methods", "--learner", "nothing")
+    assert (code, out) == (1, "")
+    assert "unknown learner 'nothing'" in err
+
+
 def test_suites_and_methods_list_what_is_found(call: Call) -> None:
     code, out, _ = call("suites")
     assert code == 0

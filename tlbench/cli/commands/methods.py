@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from tlbench.cli.show import print_table
 
 
-def command() -> None:
+def command(
+    learner: Annotated[str | None, typer.Option(help="Only those of this learner, such as vpg.")] = None,
+) -> None:
     """List the methods, with the suites that each supports."""
     from tlbench.execution.plan import unsupported
-    from tlbench.execution.selection import MethodChoice
+    from tlbench.execution.selection import MethodChoice, find_learner
     from tlbench.protocol.discovery import aliases, methods, suites
 
+    if learner is not None:
+        find_learner(learner)  # a clear error for one that there isn't
     names = {target: alias for alias, target in aliases().items()}
     rows = []
     for entry in methods().values():
+        if learner not in (None, entry.learner):
+            continue
         supported = [
             suite.id
             for suite in suites().values()
