@@ -44,7 +44,7 @@ def _children_find_the_tests() -> Iterator[None]:
     sys.path.remove(str(ROOT))
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def _own_fork_server() -> Iterator[None]:
     """A process has one fork server; other tests want another, with more imported."""
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
