@@ -199,6 +199,7 @@ class Apart:
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in background jobs
         )
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
