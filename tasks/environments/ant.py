@@ -10,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from tlbench.tasks.environments.batched import Bools, Floats, Lanes
-from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv, draw_uniform_and_normal
 
 TORSO = 1
 CONTROL_COST, CONTACT_COST, HEALTHY_REWARD = 0.5, 5e-4, 1.0
@@ -70,7 +70,8 @@ class AntVectorEnv(BatchedMujocoEnv):
         self._forces = np.zeros((num_envs, *self._data.cfrc_ext.shape))
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
-        return draw_starts(generator, count, self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale)
+        nq, nv = self._qpos.shape[1], self._qvel.shape[1]
+        return draw_uniform_and_normal(generator, count, nq, nv, self._reset_noise_scale)
 
     def _begin(self, lanes: Lanes, starts: Floats) -> NDArray[Any]:
         self._forces[lanes] = 0.0  # as in Gymnasium, where only a step computes them
@@ -98,15 +99,6 @@ class AntVectorEnv(BatchedMujocoEnv):
         contact_cost = CONTACT_COST * np.sum(np.square(forces).reshape(len(forces), -1), axis=1)
         speed = (self._torso[lanes, TORSO, 0] - self._x_before) / self._dt
         return speed + healthy * HEALTHY_REWARD - (self._control_cost + contact_cost), ~healthy
-
-
-def draw_starts(generator: np.random.Generator, count: int, nq: int, nv: int, scale: float) -> Floats:
-    """Start states [count, nq + nv] in Gymnasium's order of draws."""
-    starts = np.empty((count, nq + nv))
-    for start in starts:
-        start[:nq] = generator.uniform(-scale, scale, nq)
-        start[nq:] = scale * generator.standard_normal(nv)
-    return starts
 
 
 def is_healthy(qpos: Floats, qvel: Floats) -> Bools:

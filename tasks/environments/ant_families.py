@@ -12,9 +12,9 @@ from gymnasium.envs.mujoco import ant_v5
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from tlbench.tasks.environments.ant import LEAST_HEIGHT, MOST_HEIGHT, draw_starts, is_healthy
+from tlbench.tasks.environments.ant import LEAST_HEIGHT, MOST_HEIGHT, is_healthy
 from tlbench.tasks.environments.batched import Bools, Floats, KnownReward, KnownTermination, Lanes
-from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv, draw_uniform_and_normal
 from tlbench.tasks.environments.mujoco_dynamics import cripple
 
 CONTROL_COST, SURVIVAL = 0.005, 0.05
@@ -64,12 +64,14 @@ class AntFamilyVectorEnv(BatchedMujocoEnv):
         self._reset_noise_scale = reset_noise_scale
         self._first = positions
         super().__init__(num_envs, single, max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode)
+        self._reward = self.reward_function()
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
-        return draw_starts(generator, count, self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale)
+        nq, nv = self._qpos.shape[1], self._qvel.shape[1]
+        return draw_uniform_and_normal(generator, count, nq, nv, self._reset_noise_scale)
 
     def _remember(self, lanes: Lanes | slice, actions: NDArray[Any]) -> None:
-        self._cost = CONTROL_COST * np.sum(np.square(actions), axis=1) - SURVIVAL
+        self._actions = actions
 
     def _observe(self, lanes: Lanes | slice) -> Floats:
         return np.concatenate([self._qpos[lanes, self._first :], self._qvel[lanes]], axis=1)
@@ -97,7 +99,7 @@ class AntFamilyVectorEnv(BatchedMujocoEnv):
 
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
         terminations: Bools = ~is_healthy(self._qpos[lanes], self._qvel[lanes])
-        return self._progress_function()(observations) - self._cost, terminations
+        return self._reward(observations, self._actions, observations), terminations
 
     @abstractmethod
     def _progress_function(self) -> Callable[[Floats], Floats]:

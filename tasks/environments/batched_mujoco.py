@@ -81,3 +81,12 @@ class BatchedMujocoEnv(BatchedEnv):
     @abstractmethod
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, NDArray[np.bool_]]:
         """The rewards and terminations of these lanes after a step that led to these observations, new arrays."""
+
+
+def draw_uniform_and_normal(generator: np.random.Generator, count: int, nq: int, nv: int, scale: float) -> Floats:
+    """Start states [count, nq + nv] in Gymnasium's order: positions uniform within ±scale, velocities normal."""
+    starts = np.empty((count, nq + nv))
+    for start in starts:
+        start[:nq] = generator.uniform(-scale, scale, nq)
+        start[nq:] = scale * generator.standard_normal(nv)
+    return starts

@@ -12,7 +12,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from tlbench.tasks.environments.batched import Bools, Floats, KnownReward, KnownTermination, Lanes, never
-from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv, draw_uniform_and_normal
 from tlbench.tasks.environments.mujoco_dynamics import no_deprecations
 
 CONTROL_COST = 0.1
@@ -73,23 +73,19 @@ class HalfCheetahVectorEnv(BatchedMujocoEnv):
         return never
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
-        nq, nv, scale = self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale
-        starts = np.empty((count, nq + nv))
-        for start in starts:
-            start[:nq] = generator.uniform(-scale, scale, nq)
-            start[nq:] = scale * generator.standard_normal(nv)
-        return starts
+        nq, nv = self._qpos.shape[1], self._qvel.shape[1]
+        return draw_uniform_and_normal(generator, count, nq, nv, self._reset_noise_scale)
 
     def _remember(self, lanes: Lanes | slice, actions: NDArray[Any]) -> None:
         self._x_before = self._qpos[lanes, 0].copy()
-        self._square_actions = np.sum(np.square(actions), axis=1)
+        self._actions = actions
 
     def _observe(self, lanes: Lanes | slice) -> Floats:
         return np.concatenate([self._qpos[lanes, 1:], self._qvel[lanes]], axis=1)
 
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
         speed = (self._qpos[lanes, 0] - self._x_before) / self._dt
-        return speed - CONTROL_COST * self._square_actions, np.zeros(len(observations), np.bool_)
+        return speed - CONTROL_COST * np.sum(np.square(self._actions), axis=1), np.zeros(len(observations), np.bool_)
 
 
 class HalfCheetahVelocityEnv(half_cheetah_v5.HalfCheetahEnv):
@@ -146,7 +142,7 @@ class HalfCheetahVelocityVectorEnv(HalfCheetahVectorEnv):
         return partial(_velocity_reward, self._velocity)
 
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
-        rewards = -np.abs(observations[:, SPEED] - self._velocity) - FAMILY_CONTROL_COST * self._square_actions
+        rewards = _velocity_reward(self._velocity, observations, self._actions, observations)
         return rewards, np.zeros(len(observations), np.bool_)
 
 
@@ -201,8 +197,8 @@ class HalfCheetahDirectionVectorEnv(HalfCheetahVectorEnv):
         return partial(_direction_reward, self._direction)
 
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
-        speed = self._direction * observations[:, SPEED]
-        return speed - FAMILY_CONTROL_COST * self._square_actions, np.zeros(len(observations), np.bool_)
+        rewards = _direction_reward(self._direction, observations, self._actions, observations)
+        return rewards, np.zeros(len(observations), np.bool_)
 
 
 def _velocity_reward(velocity: float, obs: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:

@@ -6,7 +6,7 @@ from gymnasium.envs.mujoco.inverted_double_pendulum_v5 import InvertedDoublePend
 from gymnasium.vector import AutoresetMode
 
 from tlbench.tasks.environments.batched import Bools, Floats, Lanes
-from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv, draw_uniform_and_normal
 
 TIP = 0  # the site at the end of the second pole
 
@@ -70,12 +70,8 @@ class InvertedDoublePendulumVectorEnv(BatchedMujocoEnv):
         self._qfrc_constraint: Floats = self._batch.bind("qfrc_constraint")
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
-        nq, nv, scale = self._qpos.shape[1], self._qvel.shape[1], self._reset_noise_scale
-        starts = np.empty((count, nq + nv))
-        for start in starts:
-            start[:nq] = generator.uniform(-scale, scale, nq)
-            start[nq:] = generator.standard_normal(nv) * scale
-        return starts
+        nq, nv = self._qpos.shape[1], self._qvel.shape[1]
+        return draw_uniform_and_normal(generator, count, nq, nv, self._reset_noise_scale)
 
     def _observe(self, lanes: Lanes | slice) -> Floats:
         qpos = self._qpos[lanes]
