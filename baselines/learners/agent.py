@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
-from tlbench.baselines.learners.networks import all_finite
 from tlbench.baselines.learners.policies import LeanPolicy
-from tlbench.protocol.errors import BudgetExhausted, DivergedError
+from tlbench.baselines.learners.roles import check_finite, copied, load_roles
+from tlbench.protocol.errors import BudgetExhausted
 from tlbench.protocol.interface import Array, BudgetedTask, Interface, Params, Policy
 
 Model = TypeVar("Model", bound=BaseAlgorithm)
@@ -126,7 +125,7 @@ class ModelAgent(ABC):
 
     def params(self) -> Params:
         """A copy of all parameters by role, on the CPU."""
-        return {role: p.detach().cpu().clone() for role, p in self._roles.items()}
+        return copied(self._roles)
 
     def load(self, params: Params, frozen: Sequence[str] = ()) -> None:
         """Set parameters by role and fix which are frozen; the optimiser starts afresh, without moments.
@@ -142,26 +141,12 @@ class ModelAgent(ABC):
             KeyError: If a role is unknown.
             ValueError: If a shape differs.
         """
-        for role in (*params, *frozen):
-            if role not in self._roles:
-                raise KeyError(f"unknown role {role!r}; there are {', '.join(self._roles)}")
-        for role, tensor in params.items():
-            if tensor.shape != self._roles[role].shape:
-                shapes = f"{tuple(tensor.shape)}, not {tuple(self._roles[role].shape)}"
-                raise ValueError(f"the shape of {role} is {shapes}")
-        with torch.no_grad():
-            for role, tensor in params.items():
-                self._roles[role].copy_(tensor)
-        for role, parameter in self._roles.items():
-            parameter.requires_grad_(role not in frozen)
-            parameter.grad = None
+        load_roles(self._roles, params, frozen)
         self._renew()
 
     def check_finite(self) -> None:
         """Raise ``DivergedError`` if a parameter is not finite."""
-        if not all_finite(list(self._roles.values())):
-            role = next(r for r, p in self._roles.items() if not all_finite([p]))
-            raise DivergedError(f"{role} is not finite after {self.gradient_steps} gradient steps")
+        check_finite(self._roles, self.gradient_steps)
 
     def _prepare(self, envs: VecEnv) -> VecEnv:
         """The lanes as the model is to see them."""

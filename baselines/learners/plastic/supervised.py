@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tlbench.baselines.learners.plastic.networks import Network, begun
-from tlbench.baselines.learners.plastic.roles import check_finite, copied, load_roles
+from tlbench.baselines.learners.roles import check_finite, copied, load_roles
 from tlbench.protocol.errors import BudgetExhausted
 from tlbench.protocol.interface import Array, BudgetedTask, Params
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from tlbench.baselines.learners.networks import all_finite
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Params
 
 
-def copied(roles: Mapping[str, torch.nn.Parameter]) -> Params:
+def copied(roles: Mapping[str, torch.Tensor]) -> Params:
     """A copy of all parameters by role, on the CPU."""
     return {role: p.detach().cpu().clone() for role, p in roles.items()}
 
 
-def load_roles(roles: Mapping[str, torch.nn.Parameter], params: Params, frozen: Sequence[str]) -> None:
+def load_roles(roles: Mapping[str, torch.Tensor], params: Params, frozen: Sequence[str]) -> None:
     """Set parameters by role, and let gradients reach all but the frozen ones.
 
     Args:
@@ -41,8 +42,8 @@ def load_roles(roles: Mapping[str, torch.nn.Parameter], params: Params, frozen: 
         parameter.grad = None
 
 
-def check_finite(roles: Mapping[str, torch.nn.Parameter], gradient_steps: int) -> None:
+def check_finite(roles: Mapping[str, torch.Tensor], gradient_steps: int) -> None:
     """Raise ``DivergedError`` if a parameter is not finite."""
-    for role, parameter in roles.items():
-        if not bool(torch.isfinite(parameter).all()):
-            raise DivergedError(f"{role} is not finite after {gradient_steps} gradient steps")
+    if not all_finite(list(roles.values())):
+        role = next(r for r, p in roles.items() if not all_finite([p]))
+        raise DivergedError(f"{role} is not finite after {gradient_steps} gradient steps")
