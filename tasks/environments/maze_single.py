@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import gymnasium
@@ -17,7 +18,7 @@ STEPS = {"d": (1, 0), "r": (0, 1), "u": (-1, 0), "l": (0, -1)}
 Grid = list[list[str]]
 
 
-class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
+class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
     """One maze. A subclass draws the grid of an episode and says which shades its tiles have."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012
@@ -40,9 +41,9 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
         self.grid: Grid = []
         self.agent = (0, 0)
 
+    @abstractmethod
     def draw_grid(self) -> Grid:
         """The grid of a new episode, from `self.np_random`."""
-        raise NotImplementedError
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
