@@ -3,6 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -78,24 +79,11 @@ class AntFamilyVectorEnv(BatchedMujocoEnv):
 
     def reward_function(self) -> KnownReward:
         """Its reward."""
-        progress = self._progress_function()
-
-        def reward(observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:
-            cost = CONTROL_COST * np.sum(np.square(actions), axis=1) - SURVIVAL
-            return np.asarray(progress(following) - cost, dtype=np.float64)
-
-        return reward
+        return partial(_reward, self._progress_function())
 
     def termination_function(self) -> KnownTermination:
         """Its termination."""
-        height = 2 - self._first
-
-        def terminated(observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Bools:
-            heights = following[:, height]
-            healthy: Bools = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & np.isfinite(following).all(axis=1)
-            return ~healthy
-
-        return terminated
+        return partial(_terminated, 2 - self._first)
 
     def _outcome(self, lanes: Lanes | slice, observations: Floats) -> tuple[Floats, Bools]:
         terminations: Bools = ~is_healthy(self._qpos[lanes], self._qvel[lanes])
@@ -103,7 +91,10 @@ class AntFamilyVectorEnv(BatchedMujocoEnv):
 
     @abstractmethod
     def _progress_function(self) -> Callable[[Floats], Floats]:
-        """From observations [N, ...] after a step to rewards [N], but for the cost of control and for surviving."""
+        """From observations [N, ...] after a step to rewards [N], but for the cost of control and for surviving.
+
+        The function can be pickled.
+        """
 
 
 class AntDirectionEnv(AntFamilyEnv):
@@ -159,8 +150,7 @@ class AntDirectionVectorEnv(AntFamilyVectorEnv):
         super().__init__(num_envs, AntDirectionEnv(angle, crippled_leg), positions=2, **kwargs)
 
     def _progress_function(self) -> Callable[[Floats], Floats]:
-        along_x, along_y = self._direction
-        return lambda observations: along_x * observations[:, SPEEDS] + along_y * observations[:, SPEEDS + 1]
+        return partial(_speed_along, self._direction)
 
 
 class AntGoalEnv(AntFamilyEnv):
@@ -216,8 +206,34 @@ class AntGoalVectorEnv(AntFamilyVectorEnv):
         super().__init__(num_envs, AntGoalEnv(goal_x, goal_y, crippled_leg), positions=0, **kwargs)
 
     def _progress_function(self) -> Callable[[Floats], Floats]:
-        x, y = self._goal
-        return lambda observations: 4.0 - (np.abs(observations[:, 0] - x) + np.abs(observations[:, 1] - y))
+        return partial(_nearness, self._goal)
+
+
+def _reward(
+    progress: Callable[[Floats], Floats],
+    observations: NDArray[Any],
+    actions: NDArray[Any],
+    following: NDArray[Any],
+) -> Floats:
+    del observations
+    cost = CONTROL_COST * np.sum(np.square(actions), axis=1) - SURVIVAL
+    return np.asarray(progress(following) - cost, dtype=np.float64)
+
+
+def _terminated(height: int, observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Bools:
+    """Whether the torso's height, that component of an observation, is out of range, or any value isn't finite."""
+    del observations, actions
+    heights = following[:, height]
+    healthy: Bools = (heights >= LEAST_HEIGHT) & (heights <= MOST_HEIGHT) & np.isfinite(following).all(axis=1)
+    return ~healthy
+
+
+def _speed_along(direction: tuple[float, float], observations: Floats) -> Floats:
+    return direction[0] * observations[:, SPEEDS] + direction[1] * observations[:, SPEEDS + 1]
+
+
+def _nearness(goal: tuple[float, float], observations: Floats) -> Floats:
+    return 4.0 - (np.abs(observations[:, 0] - goal[0]) + np.abs(observations[:, 1] - goal[1]))
 
 
 def _leg(number: int) -> tuple[int, ...]:

@@ -1,6 +1,7 @@
 """A point that walks to a goal in the plane, vectorised: `tlbench/PointGoal-v1`."""
 
 import math
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -103,13 +104,11 @@ class PointGoalVectorEnv(BatchedArrayEnv):
 
     def reward_function(self) -> KnownReward:
         """Its reward."""
-        goal = self._goal
-        return lambda observations, actions, following: -_distances(following.T, goal)
+        return partial(_reward, self._goal)
 
     def termination_function(self) -> KnownTermination:
         """Its termination."""
-        goal = self._goal
-        return lambda observations, actions, following: _distances(following.T, goal) < REACHED
+        return partial(_terminated, self._goal)
 
     def _draw_starts(self, generator: np.random.Generator, count: int) -> Floats:
         return generator.uniform(-self._start_range, self._start_range, (count, 2))
@@ -126,6 +125,17 @@ class PointGoalVectorEnv(BatchedArrayEnv):
         distances = _distances(self._positions, self._goal)
         terminations: Bools = distances < REACHED
         return self._positions.T.copy(), -distances, terminations
+
+
+def _reward(goal: Floats, observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Floats:
+    del observations, actions
+    return -_distances(following.T, goal)
+
+
+def _terminated(goal: Floats, observations: NDArray[Any], actions: NDArray[Any], following: NDArray[Any]) -> Bools:
+    del observations, actions
+    reached: Bools = _distances(following.T, goal) < REACHED
+    return reached
 
 
 def _distances(positions: NDArray[Any], goal: Floats) -> Floats:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from statistics import median
+
+import numpy as np
 
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node
 from tlbench.execution.store import Store
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
+from tlbench.protocol.sources import load_lifetimes
 from tlbench.protocol.specs import SuiteSpec, TaskSpec
 from tlbench.protocol.vector import open_lanes
 
@@ -17,7 +21,9 @@ PROBE_SECONDS = 0.05
 OVERHEAD = 1.5
 """Assumed time of a run over the time of its environment steps, before anything was measured."""
 OTHER_SECONDS = 60.0
-"""Assumed time of a run whose unit is not environment steps, before any was measured."""
+"""Assumed least time of a run whose unit is not environment steps, before any was measured."""
+LIFETIME_RATE = 1e9
+"""Assumed useful operations per second in lifetimes, of which each weight takes six per step."""
 KNOWLEDGE_SECONDS = 2.0
 """Assumed time of one knowledge node, before any was measured."""
 
@@ -40,7 +46,8 @@ class Estimator:
     def node(self, node: Node) -> float:
         """Estimated seconds of one node on one core."""
         if isinstance(node, KnowledgeNode):
-            return KNOWLEDGE_SECONDS
+            own = () if node.experts else node.sources  # what the method trains on itself
+            return KNOWLEDGE_SECONDS + sum(self._from_speed(self._suite.tasks[task], "expert") for task in own)
         kind = "expert" if isinstance(node, ExpertNode) else "run"
         task = node.task if isinstance(node, ExpertNode) else node.target
         learner = node.learner if isinstance(node, ExpertNode) else node.choice.entry().learner
@@ -65,9 +72,11 @@ class Estimator:
         self._seen.setdefault(key, []).append(float(record.provenance.get("wall_seconds", 0.0)))
 
     def _from_speed(self, task: TaskSpec, kind: str) -> float:
+        schedule = task.schedule("source" if kind == "expert" else "target")
+        if task.unit == "episodes":
+            return max(OTHER_SECONDS, schedule.budget * _lifetime_seconds(task))
         if task.unit != "env_steps":
             return OTHER_SECONDS
-        schedule = task.schedule("source" if kind == "expert" else "target")
         length = self._episode_length(task)
         evaluation = schedule.points * schedule.episodes * length
         lanes = min(512, schedule.points * schedule.episodes)
@@ -84,6 +93,12 @@ class Estimator:
         if key not in self._rates:
             self._rates[key] = steps_per_second(task, lanes, PROBE_SECONDS)
         return self._rates[key]
+
+
+def _lifetime_seconds(task: TaskSpec) -> float:
+    """Assumed time of learning one lifetime: as of a recurrent network that is as wide as the inputs."""
+    steps, _, *shape = load_lifetimes(task).draw(1, np.random.default_rng(0))["inputs"].shape
+    return 6.0 * steps * math.prod(shape) ** 2 / LIFETIME_RATE
 
 
 def steps_per_second(task: TaskSpec, lanes: int, seconds: float) -> float:

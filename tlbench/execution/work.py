@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,6 +140,7 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
             **{name: value for name, value in training_facts(agent).items() if name != "gradient_steps"},
             "mean_return": mean_return,
             "best_point": best,
+            **_reads(task.reads),
         },
         diverged=diverged or len(curve) < len(task.fractions),
         provenance=_provenance(job, started),
@@ -181,7 +182,8 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
             _check_json(content, f"knowledge {name}")
     spent = sum(task.spent for task in tasks)
     steps = {"source": source_steps if experts else spent, "extraction": spent if experts else 0}
-    facts = {"experts": used, "steps": steps, "provenance": _provenance(job, started)}
+    reads = _reads({name for task in tasks for name in task.reads})
+    facts = {"experts": used, "steps": steps, **reads, "provenance": _provenance(job, started)}
     job.store.write_knowledge(node.key, knowledge, facts)
 
 
@@ -242,9 +244,13 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     curve = _curve(task, points)
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
+    diagnostics |= _reads({*task.reads, *facts.get("reads", [])})
     alignment = task.alignment()
     if alignment is not None:
         diagnostics["alignment"] = alignment
+    within = task.within_lifetime()
+    if within is not None:
+        diagnostics["within_lifetime"] = within
     record = Record(
         kind="run",
         key=node.key,
@@ -302,6 +308,11 @@ def _training(task: HarnessTask) -> Training:
     returns, episodes = task.bins.as_lists()
     finite = [value if value is None or math.isfinite(value) else None for value in returns]
     return Training(returns=tuple(finite), episodes=tuple(episodes))
+
+
+def _reads(names: Collection[str]) -> dict[str, JSONValue]:
+    """What a method read of a task besides its spaces, on the sources or on the target; nothing if it read nothing."""
+    return {"reads": sorted(names)} if names else {}
 
 
 def _check_json(content: Mapping[str, JSONValue], what: str) -> dict[str, JSONValue]:

@@ -21,7 +21,13 @@ from tlbench.protocol.sealing import unsealed
 MAX_LANES = 1024
 """Lanes evaluated at once; bounds memory, never changes a result."""
 
+LIFETIME_PARTS = 10
+"""Parts of an episode whose rewards are told apart."""
+
 OpenLanes = Callable[[int], VectorEnv[Any, Any, Any]]
+
+Watch = Callable[[NDArray[np.float64], NDArray[np.bool_]], None]
+"""Is shown the rewards of a step, and which lanes' episodes were running."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +175,27 @@ class _Stack:
         return type(chosen[0]).stack(chosen)
 
 
-def _roll_out(snapshots: Sequence[Snapshot], open_lanes: OpenLanes) -> list[Outcome]:
+def rewards_within(snapshot: Snapshot, open_lanes: OpenLanes) -> list[float] | None:
+    """The rewards of a policy over the course of an episode: they rise where it learns within its lifetime.
+
+    Args:
+        snapshot: What to evaluate.
+        open_lanes: Opens n lanes of the task without autoreset.
+
+    Returns:
+        Mean reward per step and episode in each tenth of the longest episode's steps (of fewer parts, if it has fewer
+        steps); an episode that is over adds nothing. ``None`` if the policy gave an action that is not finite.
+    """
+    rows: list[float] = []
+    with untouched_randomness():
+        try:
+            _roll_out([snapshot], open_lanes, lambda rewards, alive: rows.append(float((rewards * alive).mean())))
+        except DivergedError:
+            return None
+    return [float(part.mean()) for part in np.array_split(rows, min(LIFETIME_PARTS, len(rows)))]
+
+
+def _roll_out(snapshots: Sequence[Snapshot], open_lanes: OpenLanes, watch: Watch | None = None) -> list[Outcome]:
     episodes = len(snapshots[0].seeds)
     lanes = len(snapshots) * episodes
     with unsealed():
@@ -185,6 +211,8 @@ def _roll_out(snapshots: Sequence[Snapshot], open_lanes: OpenLanes) -> list[Outc
         while True:
             actions = check_actions(stack.act(obs, alive, actions), space, lanes)
             obs, rewards, terminated, truncated, _ = env.step(actions)
+            if watch is not None:
+                watch(rewards, alive)
             returns += np.where(alive, rewards, 0.0)
             lengths += alive
             alive &= ~(terminated | truncated)

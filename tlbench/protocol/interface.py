@@ -79,8 +79,12 @@ class Interface:
         action_space: Space of one action.
         discount: The task's discount factor, part of the suite.
         context: Parameters of a task family, where the suite gives them.
-        reward: ``reward(s, a, s')``, where known.
-        terminated: ``terminated(s, a, s')``, where known.
+        reward: ``reward(s, a, s')``, where known: takes observations, actions inside the action space and next
+            observations, each ``[n, ...]``, and returns ``[n]``.
+        terminated: ``terminated(s, a, s')``, where known: the same, for whether the transition ends its episode; time
+            limits don't count.
+
+    A record's diagnostics list under ``reads`` which of ``context``, ``reward`` and ``terminated`` were used.
     """
 
     observation_space: spaces.Space[Any]

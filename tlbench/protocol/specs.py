@@ -103,6 +103,9 @@ class TaskSpec(Spec):
         default="return", description="What is scored: returns, or the alignment of embeddings in [0, 1]."
     )
     pairs: str | None = Field(default=None, description="module:Class of observation pairs, for embeddings.")
+    within_lifetime: bool = Field(
+        default=False, description="Whether the last policy's rewards are recorded over the course of an episode."
+    )
     discount: float = Field(gt=0, le=1)
     random_return: float = Field(description="Mean return of a uniform policy over 1,000 episodes.")
     expert_return: float = Field(description="Mean return of the best reference learner at 5 times the budget.")
@@ -121,12 +124,14 @@ class TaskSpec(Spec):
             raise ValueError("offline data goes with the unit samples, and only with it")
         if self.evaluator == "alignment" and self.pairs is None:
             raise ValueError("the evaluator alignment needs pairs")
+        if self.within_lifetime and (self.unit, self.evaluator) != ("env_steps", "return"):
+            raise ValueError("within_lifetime is for tasks in env_steps that are scored by returns")
         return self
 
     def identity(self, role: Literal["source", "target"]) -> dict[str, Any]:
         """What a run on this task depends on; equal identities share experts and controls."""
         fields = {"environment", "options", "observation_map", "discrete_actions", "context"}
-        fields |= {"unit", "offline", "discount", "evaluator", "pairs"}
+        fields |= {"unit", "offline", "discount", "evaluator", "pairs", "within_lifetime"}
         dump = self.model_dump(mode="json", include=fields, exclude_defaults=True)
         return {**dump, "schedule": self.schedule(role).model_dump()}
 
@@ -149,6 +154,9 @@ class TransferSpec(Spec):
     targets: tuple[str, ...] = Field(min_length=1, description="The target, or the held-out instances of a family.")
     relation: Relation
     scored: bool = True
+    similarity: Mapping[str, Scalar] = Field(
+        default_factory=dict, description="How alike source and target are, in what respects; for readers."
+    )
     expert_seeds: tuple[int, ...] | None = Field(
         default=None, description="Crossed expert seeds; without them an expert's seed is the run's."
     )

@@ -14,8 +14,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 from tlbench.protocol.alignment import alignment_facts, evaluate_alignment, load_pairs
 from tlbench.protocol.budget import Meter
 from tlbench.protocol.errors import ProtocolViolationError
-from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evaluate, untouched_randomness
+from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evaluate, rewards_within, untouched_randomness
 from tlbench.protocol.interface import Array, Interface, JSONValue, Policy, StackablePolicy, Unit
+from tlbench.protocol.known import KnownContext, known_function
 from tlbench.protocol.sealing import unsealed
 from tlbench.protocol.seeding import derive_seed, derive_seeds
 from tlbench.protocol.sources import evaluate_lifetimes, load_lifetimes, offline_transitions
@@ -153,6 +154,7 @@ class HarnessTask:
         self.meter = Meter(schedule.budget if budget is None else budget, self.fractions, self._due)
         self.bins = TrainingBins(max(1, self.meter.budget))
         self._lifetimes = load_lifetimes(spec) if spec.unit == "episodes" else None
+        self._reads: set[str] = set()
         self.interface = self._interface()
 
     @property
@@ -169,6 +171,11 @@ class HarnessTask:
     def spent(self) -> int:
         """Units used so far."""
         return self.meter.spent
+
+    @property
+    def reads(self) -> list[str]:
+        """What was read so far of ``context``, ``reward`` and ``terminated``, sorted."""
+        return sorted(self._reads)
 
     def publish(self, policy: Policy) -> None:
         """Name the policy that is evaluated from now on."""
@@ -253,6 +260,14 @@ class HarnessTask:
             return None
         return alignment_facts(self._policy.frozen(), self._base, self._pairs, derive_seed("pairs", *self._identity))
 
+    def within_lifetime(self) -> list[JSONValue] | None:
+        """Rewards of the present policy over the course of an episode; ``None`` where the task doesn't ask for them."""
+        if not self._spec.within_lifetime or self._policy is None:
+            return None
+        seeds = tuple(derive_seeds(self._episodes, "within", *self._identity))
+        found = rewards_within(Snapshot(self._policy.frozen(), self.spent, seeds), self._open_evaluation)
+        return None if found is None else [*found]
+
     def _due(self, first: int, last: int, count: int) -> None:
         self.require_policy()
         assert self._policy is not None
@@ -288,13 +303,20 @@ class HarnessTask:
         return open_lanes(self._spec, lanes, "disabled", self._discrete)
 
     def _interface(self) -> Interface:
-        context = dict(self._spec.context)
+        context = KnownContext(self._spec.context, self._reads)
         if self._lifetimes is not None:
             spaces_of = self._lifetimes
             return Interface(spaces_of.observation_space, spaces_of.action_space, self._spec.discount, context)
         with unsealed():
             env = open_lanes(self._spec, 1, "disabled", self._discrete)
-        interface = Interface(env.single_observation_space, env.single_action_space, self._spec.discount, context)
+        interface = Interface(
+            env.single_observation_space,
+            env.single_action_space,
+            self._spec.discount,
+            context,
+            known_function(env, "reward", self._spec, self._reads),
+            known_function(env, "terminated", self._spec, self._reads),
+        )
         env.close()
         return interface
 
