@@ -10,6 +10,7 @@ import numpy as np
 
 from tlbench.analysis.curves import FloatArray
 from tlbench.analysis.load import method_labels
+from tlbench.protocol.alignment import ALIGNED, alignment_scores
 from tlbench.protocol.records import Record
 
 DIMENSIONS = 2
@@ -26,7 +27,7 @@ class Embedding:
         base_model: Seed of the base model.
         score: Alignment, in [0, 1].
         aligned: Whether the score is at least the threshold.
-        mirrored: Axes along which it is a mirror image.
+        mirrored: Axes along which it is a mirror image, if it is one.
         positions: Where the states lie in the maze, ``[n, 2]``: row and column.
         base: The base model's embeddings, ``[n, 2]``.
         transfer: The run's, ``[n, 2]``.
@@ -62,7 +63,7 @@ def _embedding(record: Record, method: str) -> Embedding | None:
     try:
         base, transfer, positions = (np.array(facts[k], dtype=np.float64) for k in ("base", "transfer", "positions"))
         score, aligned = float(facts["score"]), bool(facts["aligned"])
-        mirrored = tuple(int(axis) for axis in facts["mirrored"])
+        mirrored = tuple(int(axis) for axis in facts["mirrored"]) if is_mirror_image(facts) else ()
     except (KeyError, TypeError, ValueError):  # another program's diagnostics of this name
         return None
     if not base.shape == transfer.shape == positions.shape == (len(base), DIMENSIONS):
@@ -71,3 +72,24 @@ def _embedding(record: Record, method: str) -> Embedding | None:
     return Embedding(
         method, record.transfers[0], record.seed, seed, score, aligned, mirrored, positions, base, transfer
     )
+
+
+def is_mirror_image(facts: Mapping[str, Any]) -> bool:
+    """Whether an embedding that isn't aligned would be, were it flipped.
+
+    A record names the axes whose flipping brings the embedding closest to the base model's, which says little of one
+    that is close to nothing. Here it counts only if, both being centred, its score then reaches the threshold.
+
+    Args:
+        facts: A record's diagnostics of its alignment.
+    """
+    try:
+        axes = [int(axis) for axis in facts["mirrored"]]
+        base, transfer = (np.array(facts[name], dtype=np.float64) for name in ("base", "transfer"))
+        if facts["aligned"] or not axes or base.ndim != 2 or base.shape != transfer.shape:
+            return False
+        base, transfer = base - base.mean(axis=0), transfer - transfer.mean(axis=0)
+        transfer[:, axes] *= -1
+        return bool(alignment_scores(base, transfer).mean() >= float(facts.get("threshold", ALIGNED)))
+    except (KeyError, TypeError, ValueError, IndexError):  # no embedding, or another program's diagnostics
+        return False

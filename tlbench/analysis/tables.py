@@ -180,7 +180,7 @@ def _flatten(kind: type, value: object, prefix: str, out: dict[str, Any]) -> Non
             out[name] = item
 
 
-def _records(kind: type, rows: Sequence[TaskResult] | Sequence[SuiteResult]) -> list[dict[str, Any]]:
+def _records(kind: type, rows: Sequence[object]) -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for row in rows:
         records.append({})
@@ -221,6 +221,11 @@ def to_json(value: object) -> Any:
     return value
 
 
+def json_text(rows: Sequence[object]) -> str:
+    """Results as a JSON list of objects."""
+    return json.dumps(to_json(rows), indent=2, allow_nan=False) + "\n"
+
+
 def render(summary: Summary, output: Format, table: Table = "tasks") -> str:
     """A table as text, ending in a newline.
 
@@ -236,18 +241,19 @@ def render(summary: Summary, output: Format, table: Table = "tasks") -> str:
         raise ValueError(f"unknown table {table!r}: suite or tasks")
     rows = summary.suites if table == "suite" else summary.tasks
     if output == "markdown":
-        return _markdown(*cells(summary, table))
+        return markdown(*cells(summary, table))
     if output == "latex":
         return latex(*cells(summary, table))
     if output == "csv":
-        kind = SuiteResult if table == "suite" else TaskResult
-        return _csv(_columns(kind), _records(kind, rows))
+        return flat_csv(SuiteResult if table == "suite" else TaskResult, rows)
     if output == "json":
-        return json.dumps(to_json(rows), indent=2, allow_nan=False) + "\n"
+        return json_text(rows)
     raise ValueError(f"unknown format {output!r}: markdown, latex, csv or json")
 
 
-def _markdown(header: list[str], rows: Cells) -> str:
+def markdown(header: list[str], rows: Cells) -> str:
+    """A Markdown table of cells, escaped."""
+
     def line(row: Sequence[str]) -> str:
         escaped = (" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in row)
         return "| " + " | ".join(escaped) + " |"
@@ -280,9 +286,15 @@ def latex(header: list[str], rows: Cells) -> str:
     return "\n".join([*top, *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def _csv(columns: list[str], records: list[dict[str, Any]]) -> str:
+def flat_csv(kind: type, rows: Sequence[object]) -> str:
+    """Results as CSV, an interval as three columns.
+
+    Args:
+        kind: The results' class, a dataclass.
+        rows: The results.
+    """
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=columns, lineterminator="\n")
+    writer = csv.DictWriter(out, fieldnames=_columns(kind), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows(_records(kind, rows))
     return out.getvalue()

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import typer
 
+from tlbench.analysis.base_models import base_model_cells
+from tlbench.analysis.figures import ReportData
 from tlbench.analysis.results import Summary
+from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import cells
 from tlbench.cli.show import print_table
 from tlbench.protocol.specs import SuiteSpec
@@ -50,6 +53,19 @@ def print_summary(suite: SuiteSpec, summary: Summary, notes: Sequence[str]) -> N
     typer.echo(f"intervals: {percent} % bootstrap over seeds; suite digest {suite.digest[:12]}")
     for note in notes:
         typer.echo(f"note: {note}")
+
+
+def print_groups(suite: SuiteSpec, data: ReportData) -> None:
+    """Print the results by base model, and by the setting that was asked for, where there are any.
+
+    Args:
+        suite: The suite.
+        data: The results.
+    """
+    if data.base_models:
+        print_table(f"{suite.id}, transfers by base model", *base_model_cells(data.base_models))
+    if data.by is not None:
+        print_table(f"{suite.id}, by {data.by}", *setting_cells(data.settings, data.by))
 
 
 def _columns(header: list[str], rows: list[list[str]], wanted: Sequence[str]) -> tuple[list[str], list[list[str]]]:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tlbench.analysis.embeddings import Embedding, embeddings
+from tlbench.analysis.embeddings import Embedding, embeddings, is_mirror_image
 from tlbench.analysis.figures.abstract_space import abstract_spaces
 from tlbench.analysis.figures.drawing import paper
 from tlbench.analysis.figures.style import save
@@ -33,8 +33,12 @@ def record(seed=0, expert_seed=None, method="component", **facts):
     )
 
 
+MIRROR = [[-x, y] for x, y in FACTS["transfer"]]
+
+
 def test_embeddings_of_records():
-    found = embeddings([record(1, 5), record(0, 5, score=0.2, aligned=False, mirrored=[0]), record(3)])
+    flipped = record(0, 5, score=0.2, aligned=False, mirrored=[0], transfer=MIRROR)
+    found = embeddings([record(1, 5), flipped, record(3)])
     assert [(e.base_model, e.seed, e.score, e.aligned, e.mirrored) for e in found] == [
         (3, 3, 0.8, True, ()),
         (5, 0, 0.2, False, (0,)),
@@ -43,13 +47,25 @@ def test_embeddings_of_records():
     assert found[0].transfer.tolist() == FACTS["transfer"]
 
 
+def test_what_no_flip_brings_to_the_threshold_is_no_mirror_image():
+    facts = {**FACTS, "aligned": False, "mirrored": [0], "transfer": MIRROR}
+    assert is_mirror_image(facts)
+    moved = np.array(MIRROR) + 3
+    assert is_mirror_image({**facts, "transfer": moved.tolist()})  # about its own centre
+    assert not is_mirror_image({**facts, "mirrored": [1]})
+    assert not is_mirror_image({**facts, "mirrored": []})
+    assert not is_mirror_image({**facts, "threshold": 0.999})
+    assert not is_mirror_image({**facts, "transfer": np.zeros((4, 2)).tolist()})
+    assert not is_mirror_image({**facts, "mirrored": [4]})
+    assert not is_mirror_image({"aligned": False})
+
+
 @pytest.mark.parametrize(
     "facts",
     [
         {"base": [[0.0]] * 4, "transfer": [[0.0]] * 4},
         {"positions": [[0, 0]]},
         {"base": "far away"},
-        {"mirrored": None},
         {"score": None},
     ],
 )

@@ -12,6 +12,8 @@ from tlbench.analysis.summary import summarise
 
 TASKS = {"home": ("self", True), "near": ("close", True), "away": ("far", True), "study": ("close", False)}
 CONTROL = "scratch"
+FROM_DIAGNOSTICS = {"score_by_setting", "within_lifetime", "abstract_spaces", "loss_curves"}
+"""Figures of what only some runs say; tested on their own."""
 
 
 def report(
@@ -42,7 +44,7 @@ def report(
 
 def test_every_figure_is_drawn_and_not_empty(make_curves):
     drawings = draw(report(make_curves))
-    absent = {"improvement_matrix", "abstract_spaces"}
+    absent = {"improvement_matrix", *FROM_DIAGNOSTICS}
     assert [d.name for d in drawings] == [name for name in NAMES if name not in absent]
     for drawing in drawings:
         figure = paper(drawing)
@@ -100,7 +102,7 @@ def test_without_a_scored_task_the_suites_figures_are_missing(make_curves):
 
 def test_many_methods_get_a_matrix_and_a_look_each(make_curves):
     data = report(make_curves, methods=8, tasks=("near",))
-    assert [d.name for d in draw(data)] == [name for name in NAMES if name != "abstract_spaces"]
+    assert [d.name for d in draw(data)] == [name for name in NAMES if name not in FROM_DIAGNOSTICS]
     for drawing in draw(data)[-2:]:
         assert len(save(paper(drawing), "png")) > 10_000
     found = looks(data)

@@ -1,16 +1,22 @@
 import csv
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tlbench.analysis.bootstrap import Bootstrap
-from tlbench.analysis.figures import ReportData, draw
+from tlbench.analysis.base_models import HEADER, BaseModelResult
+from tlbench.analysis.bootstrap import Bootstrap, Interval
+from tlbench.analysis.embeddings import Embedding
+from tlbench.analysis.figures import NAMES, ReportData, draw
+from tlbench.analysis.loss_courses import LossCourse
 from tlbench.analysis.page import definitions, write_report
 from tlbench.analysis.page.build import all_notes, build_page, minus, sentence, sort_key
 from tlbench.analysis.page.svg import embed
+from tlbench.analysis.settings import COLUMNS, SettingResult
 from tlbench.analysis.summary import summarise
 from tlbench.analysis.tables import cells
 from tlbench.protocol.errors import TlbenchError
@@ -74,6 +80,23 @@ def make_data(make_curves):
         return ReportData(curves, summary, dict.fromkeys(methods, "scratch"), tuple(tasks), notes, 200)
 
     return make
+
+
+def with_diagnostics(data):
+    """The data with everything that only some records hold."""
+    method, interval = data.methods[0], Interval(61.0, 58.0, 64.0)
+    square = np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
+    embedding = Embedding(method, "self", 0, 7, 0.8, True, (), square, square / 2, square / 2)
+    updates = np.array([10.0, 20.0, 30.0])
+    setting = SettingResult("spam", "self", "self", True, 0.5, 3, interval, interval, interval)
+    return replace(
+        data,
+        embeddings=(embedding,),
+        losses=(LossCourse(method, "self", 0, 7, updates, {"q": 1 / updates}),),
+        base_models=(BaseModelResult(method, "self", 7, 3, 2, Interval(0.67, 0.21, 0.94), 1, interval),),
+        by="learner.learning_rate",
+        settings=(setting, replace(setting, value=5.0)),
+    )
 
 
 def page_of(suite, data):
@@ -150,10 +173,30 @@ def test_unusual_data_make_a_page(tiny, make_data, options):
     assert ("No scored task was run" in text) == (options.get("tasks") == ("far",))
 
 
+def test_what_only_some_records_hold_is_shown(tiny, make_data):
+    data = with_diagnostics(make_data(tasks=("self",)))
+    text = page_of(tiny, data)
+    page = Page(text)
+    words = " ".join(" ".join(page.texts).split())
+    for expected in ("Transfers by base model", "0.67 [0.21, 0.94]", "Results by learner.learning_rate", "Losses"):
+        assert expected in words, expected
+    drawn = {drawing.name for drawing in draw(data)}
+    assert {"score_by_setting", "abstract_spaces", "loss_curves"} < drawn
+    assert {f"h-{name}" for name in drawn} <= set(page.ids)
+    assert "h-base_models" not in page_of(tiny, make_data(tasks=("self",)))
+
+
+def test_every_figure_has_its_place_on_the_page():
+    template = files("tlbench.analysis.page").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"figure\('(\w+)'\)", template)) == sorted(NAMES)
+
+
 def test_every_column_and_note_is_defined(make_data):
     summary = make_data().summary
     assert list(definitions.SUITE) == cells(summary, "suite")[0]
     assert list(definitions.TASKS) == cells(summary, "tasks")[0]
+    assert tuple(definitions.BASE_MODELS) == HEADER
+    assert tuple(definitions.SETTINGS)[2:] == COLUMNS
 
 
 def test_notes_are_said_once(tiny, make_data):
@@ -213,6 +256,20 @@ class TestWriting:
             (row,) = csv.DictReader(file)
         assert (row["x"], row["tasks"]) == ("spam-vpg", "2")
         assert 0 <= float(row["probability_of_improvement_low"]) <= float(row["probability_of_improvement"]) <= 1
+
+    def test_tables_of_base_models_and_settings_are_files_too(self, tiny, make_data, tmp_path):
+        write_report(tmp_path, tiny, with_diagnostics(make_data(tasks=("self",))), [], "1.2.3")
+        for link in Page((tmp_path / "index.html").read_text(encoding="utf-8")).links:
+            assert link.startswith("#") or (tmp_path / link).exists(), link
+        with (tmp_path / "tables" / "base_models.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert (row["base_model"], row["aligned"], row["share_aligned_high"]) == ("7", "2", "0.94")
+        with (tmp_path / "tables" / "settings.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [(row["value"], row["score_low"]) for row in rows] == [("0.5", "58.0"), ("5.0", "58.0")]
+        write_report(tmp_path, tiny, make_data(tasks=("self",)), [], "1.2.3")
+        assert not (tmp_path / "tables" / "settings.csv").exists()
+        assert not (tmp_path / "figures" / "loss_curves.png").exists()
 
     def test_what_an_earlier_report_left_is_cleared(self, tiny, make_data, tmp_path):
         write_report(tmp_path, tiny, make_data(tasks=("far",)), [], "1")

@@ -105,6 +105,18 @@ def test_a_suite_is_shown_with_tasks_budgets_digest_and_time(call: Call, tiny_fi
     assert "about" in out
 
 
+def test_a_suite_shows_how_alike_source_and_target_are(call: Call, tiny_file: str, tiny: SuiteSpec) -> None:
+    assert "similarity" not in call("suites", tiny_file, "--method", "finetune-vpg")[1]
+    text = Path(tiny_file).read_text()
+    head = "[transfers.self]\n"
+    stated = 'similarity = { action_overlap = 0.75, game_objective = "the same" }\n'
+    Path(tiny_file).write_text(text.replace(head, head + stated))
+    code, out, _ = call("suites", tiny_file, "--method", "finetune-vpg")
+    assert code == 0
+    assert all(part in out for part in ("action overlap", "0.75", "game objective", "the same"))
+    assert tiny.digest not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [

@@ -58,6 +58,45 @@ def test_methods_that_are_not_there_are_named(runs, tmp_path):
     assert not (tmp_path / "report").exists()
 
 
+@pytest.fixture(scope="module")
+def rates(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rates")
+    for rate in (0.01, 0.001):
+        settings = {"learner.learning_rate": rate}
+        tlbench.evaluate(
+            "finetune-vpg", tiny, out=folder, seeds="0,1", tasks="self", jobs=1, settings=settings, progress=False
+        )
+    return folder
+
+
+def test_results_are_grouped_by_a_setting(rates, tmp_path):
+    result = run(rates, "--by", "learner.learning_rate", "--out", tmp_path, "--methods", "finetune-vpg")
+    assert result.exit_code == 0, result.output
+    table = result.stdout[result.stdout.index("by learner.learning_rate") :]
+    rows = [line.split() for line in table.splitlines() if "finetune-vpg" in line]
+    assert [row[:3] for row in rows] == [["finetune-vpg", "self", "0.001"], ["finetune-vpg", "self", "0.01"]]
+    assert (tmp_path / "figures" / "score_by_setting.pdf").exists()
+    assert "Results by learner.learning_rate" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_formats_hold_the_groups(rates):
+    arguments = (rates, "--by", "learner.learning_rate", "--format")
+    assert run(*arguments, "csv").stdout.startswith("method,task,relation,scored,value,")
+    assert {row["value"] for row in json.loads(run(*arguments, "json").stdout)} >= {0.001, 0.01}
+    markdown = run(*arguments, "markdown").stdout
+    assert "| method | transfer task | learner.learning_rate |" in markdown
+    assert r"learner.learning\_rate" in run(*arguments, "latex").stdout
+
+
+def test_a_setting_that_no_run_has_is_one_line(rates, tmp_path):
+    result = run(rates, "--by", "learner.rate", "--out", tmp_path / "report")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: no run on tiny-v1 has a setting 'learner.rate'; settings that differ there: learner.learning_rate\n"
+    )
+    assert not (tmp_path / "report").exists()
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(runs, tmp_path):
     (tmp_path / "file").write_text("")
     result = run(runs, "--out", tmp_path / "file")

@@ -8,7 +8,10 @@ from tlbench.analysis.figures.data import ReportData, collect
 from tlbench.analysis.figures.drawing import Drawing, Panel, alone, paper
 from tlbench.analysis.figures.heat import gain_map
 from tlbench.analysis.figures.intervals import improvement, suite_intervals
+from tlbench.analysis.figures.loss_curves import loss_curves
+from tlbench.analysis.figures.setting import score_by_setting
 from tlbench.analysis.figures.style import looks, save
+from tlbench.analysis.figures.within_lifetime import within_lifetime
 
 __all__ = ["NAMES", "Drawing", "Panel", "ReportData", "alone", "collect", "draw", "looks", "paper", "save"]
 
@@ -21,7 +24,10 @@ NAMES = (
     "performance_profiles",
     "probability_of_improvement",
     "improvement_matrix",
+    "score_by_setting",
+    "within_lifetime",
     "abstract_spaces",
+    "loss_curves",
 )
 """Every figure that a report may have, in the order of the page."""
 
@@ -37,6 +43,9 @@ def draw(data: ReportData) -> list[Drawing]:
         survival_grid(data, styles),
         profiles(data, styles),
         *improvement(data, styles),
+        score_by_setting(data),
+        within_lifetime(data, styles),
         abstract_spaces(data),
+        loss_curves(data, styles),
     )
     return [drawing for drawing in found if drawing is not None]

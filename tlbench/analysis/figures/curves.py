@@ -74,32 +74,33 @@ def task_note(curves: TaskCurves) -> str:
     return curves.relation if curves.scored else f"{curves.relation}, unscored"
 
 
+def learning_panel(data: ReportData, looks: dict[str, Look], task: str) -> Panel:
+    """Learning curves on one transfer task."""
+    curves, arms = _first(data, task), data.learning(task)
+    level = float(normalise(curves.threshold, curves.random, curves.expert))
+
+    def draw(axes: Axes, place: Place) -> None:
+        axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1.5)
+        for i, (arm, band) in enumerate(arms):
+            _line(axes, looks[arm], band, i)
+        axes.set_ylim(*_limits(arms))
+        _budget_axis(axes, place)
+        if place.left:
+            axes.set_ylabel("normalised return")
+
+    ends = "; ".join(f"{looks[arm].label} {b.estimate[0]:.2f} to {b.estimate[-1]:.2f}" for arm, b in arms)
+    alt = f"Learning curves on {task}, threshold at {level:.2f}. From the first to the last point: {ends}."
+    return Panel(task, alt, draw, 1.75, 2.9, task_note(curves), MARGINS)
+
+
 def learning_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
     """Learning curves of all methods with their control, one panel per transfer task."""
-
-    def panel(task: str) -> Panel:
-        curves, arms = _first(data, task), data.learning(task)
-        level = float(normalise(curves.threshold, curves.random, curves.expert))
-
-        def draw(axes: Axes, place: Place) -> None:
-            axes.axhline(level, color=MUTED, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1.5)
-            for i, (arm, band) in enumerate(arms):
-                _line(axes, looks[arm], band, i)
-            axes.set_ylim(*_limits(arms))
-            _budget_axis(axes, place)
-            if place.left:
-                axes.set_ylabel("normalised return")
-
-        ends = "; ".join(f"{looks[arm].label} {b.estimate[0]:.2f} to {b.estimate[-1]:.2f}" for arm, b in arms)
-        alt = f"Learning curves on {task}, threshold at {level:.2f}. From the first to the last point: {ends}."
-        return Panel(task, alt, draw, 1.75, 2.9, task_note(curves), MARGINS)
-
     return Drawing(
         "learning_curves",
         "Learning curves with control",
         "Mean over seeds of the normalised return (0: random, 1: reference expert) of the evaluations over the target "
         "budget. Shaded: pointwise 95 % intervals. Dotted: the threshold.",
-        [panel(task) for task in data.tasks],
+        [learning_panel(data, looks, task) for task in data.tasks],
         _legend(looks, data.learning, data.tasks),
         GRID_COLUMNS,
     )

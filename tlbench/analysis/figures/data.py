@@ -10,11 +10,15 @@ from typing import Literal
 import numpy as np
 
 from tlbench.analysis.bands import Band, learning_curves, sample_efficiency, survival
+from tlbench.analysis.base_models import BaseModelResult, base_model_results
 from tlbench.analysis.bootstrap import Bootstrap
 from tlbench.analysis.curves import TaskCurves
 from tlbench.analysis.embeddings import Embedding, embeddings
+from tlbench.analysis.lifetimes import Lifetimes, within_lifetimes
 from tlbench.analysis.load import load_curves, method_labels
+from tlbench.analysis.loss_courses import LossCourse, loss_courses
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult
+from tlbench.analysis.settings import SettingResult, setting_results
 from tlbench.analysis.statistics import Profile, Sample, performance_profile
 from tlbench.analysis.summary import PROFILE_LEVELS, compare, summarise
 from tlbench.analysis.task_results import run_values
@@ -41,6 +45,11 @@ class ReportData:
         notes: What is incomplete, one line each.
         band_repetitions: Resamples behind the bands of curves.
         embeddings: What runs say of where they embed the states of a maze.
+        lifetimes: Rewards over the course of an episode, where a task records them.
+        losses: The losses of each run over its updates, where it says.
+        base_models: Transfers grouped by base model, where those are crossed with seeds.
+        by: The setting by which results are grouped as well, if one was asked for.
+        settings: The results so grouped.
     """
 
     curves: Mapping[str, Sequence[TaskCurves]]
@@ -50,6 +59,11 @@ class ReportData:
     notes: tuple[str, ...] = ()
     band_repetitions: int = BAND_REPETITIONS
     embeddings: tuple[Embedding, ...] = ()
+    lifetimes: Lifetimes = field(default_factory=dict)
+    losses: tuple[LossCourse, ...] = ()
+    base_models: tuple[BaseModelResult, ...] = ()
+    by: str | None = None
+    settings: tuple[SettingResult, ...] = ()
     _cache: dict[tuple[Kind, str], list[tuple[str, Band]]] = field(default_factory=dict, repr=False)
 
     @property
@@ -158,6 +172,7 @@ def collect(
     records: Sequence[Record],
     wanted: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
+    by: str | None = None,
 ) -> ReportData:
     """The data of a report.
 
@@ -166,9 +181,10 @@ def collect(
         records: Runs, controls included.
         wanted: Ids of the methods to show, in this order; None for all, those that are their own control last.
         bootstrap: Source of resamples for all results; default 50,000, seed 0.
+        by: A setting to group results by as well: ``name`` of the method's, or ``learner.name``.
 
     Raises:
-        TlbenchError: If no method wanted has a run with its control.
+        TlbenchError: If no method wanted has a run with its control, or none of these has the setting.
     """
     runs = [r for r in records if r.method is not None and (wanted is None or r.method.id in wanted)]
     keys, control_keys = {r.key for r in runs}, {r.control_key for r in runs}
@@ -184,13 +200,20 @@ def collect(
         order = sorted(curves, key=lambda label: (wanted.index(label.partition("#")[0]), label))
     curves = {label: curves[label] for label in order}
     shown = {c.task for tasks in curves.values() for c in tasks}
+    source = bootstrap or Bootstrap()
+    summary = summarise(curves, source, [name for name, spec in suite.transfers.items() if spec.scored])
     return ReportData(
         curves=curves,
-        summary=summarise(curves, bootstrap, [name for name, spec in suite.transfers.items() if spec.scored]),
+        summary=summary,
         controls={label: controls[label] for label in order},
         tasks=tuple(name for name in suite.transfers if name in shown),
         notes=tuple(n for n in loaded.notes if n.partition(":")[0].partition("#")[0] in ids),
         embeddings=embeddings(runs),
+        lifetimes=within_lifetimes(runs),
+        losses=loss_courses(runs),
+        base_models=base_model_results(curves, runs, source),
+        by=by,
+        settings=() if by is None else setting_results(runs, summary.tasks, by),
     )
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
+from tlbench.analysis.base_models import base_model_cells
 from tlbench.analysis.figures import Drawing, ReportData, alone, looks, save
 from tlbench.analysis.figures.style import COLUMN, THEME, Look
 from tlbench.analysis.page import definitions
 from tlbench.analysis.page.facts import MethodFacts
 from tlbench.analysis.page.svg import embed
 from tlbench.analysis.results import NOTE_INCOMPLETE_TASKS
+from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import Cells, cells, format_interval
 from tlbench.protocol.specs import SuiteSpec
 
@@ -170,6 +172,15 @@ def _tables(data: ReportData, styles: Mapping[str, Look]) -> list[Table]:
     if rows:
         caption = "Methods against each other"
         found.append(Table("comparisons", caption, header, rows, arms(rows), definitions.COMPARISONS, 2))
+    header, rows = base_model_cells(data.base_models)
+    if rows:
+        found.append(
+            Table("base_models", "Transfers by base model", header, rows, arms(rows), definitions.BASE_MODELS, 3)
+        )
+    if data.by is not None:
+        header, rows = setting_cells(data.settings, data.by)
+        columns = {data.by: definitions.SETTING, **definitions.SETTINGS}
+        found.append(Table("settings", f"Results by {data.by}", header, rows, [""] * len(rows), columns, 3))
     return found
 
 

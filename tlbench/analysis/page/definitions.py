@@ -76,6 +76,30 @@ COMPARISONS = {
 }
 """Columns of the table of comparisons."""
 
+BASE_MODELS = {
+    "method": SUITE["method"],
+    "transfer task": TASKS["transfer task"],
+    "base model": "Seed of the expert that the transfers start from.",
+    "runs": "Number of transfers from it.",
+    "aligned": "Transfers that end with the base model's embedding: their alignment is at least the threshold.",
+    "share aligned": "Their share, with Wilson's 95 % interval (it takes the base model as given).",
+    "mirrored": "Of the others, those that would be aligned if axes of their embedding were flipped.",
+    "mean score": "100 x mean AUC of the transfers; the interval draws seeds alone.",
+}
+"""Columns of the table of base models."""
+
+SETTINGS = {
+    "method": SUITE["method"],
+    "transfer task": TASKS["transfer task"],
+    "score": TASKS["score"],
+    "control score": "The same for the control, which has its learner's default settings.",
+    "transfer gain": TASKS["transfer gain"],
+    "seeds": TASKS["seeds"],
+}
+"""Columns of the table by setting, but for the setting's own."""
+
+SETTING = "The value of this setting."
+
 NOTES = {
     NOTE_TOO_FEW_SEEDS: "with so few seeds the corrected test could not find negative transfer, whatever the data",
     NOTE_ONE_SEED: "an interval needs two seeds",

@@ -8,16 +8,18 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tlbench.analysis.base_models import BaseModelResult, base_model_cells
 from tlbench.analysis.figures import NAMES, ReportData, draw, paper, save
 from tlbench.analysis.page.build import build_page, comparison_cells
 from tlbench.analysis.page.facts import method_facts
-from tlbench.analysis.tables import Table, latex, render
+from tlbench.analysis.settings import SettingResult, setting_cells
+from tlbench.analysis.tables import Table, flat_csv, latex, render
 from tlbench.protocol.errors import StorageError
 from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec
 
 PAGE = "index.html"
-TABLES = ("suite", "tasks", "comparisons")
+TABLES = ("suite", "tasks", "comparisons", "base_models", "settings")
 
 
 @contextlib.contextmanager
@@ -82,7 +84,7 @@ def write_report(
 
 
 def tables(data: ReportData) -> dict[str, str]:
-    """The tables by file name: the suite, the tasks, and the comparisons where there are several methods."""
+    """The tables by file name: suite and tasks; comparisons, base models and settings where there are any."""
     found: dict[str, str] = {}
     names: tuple[Table, ...] = ("suite", "tasks")
     for table in names:
@@ -98,4 +100,10 @@ def tables(data: ReportData) -> dict[str, str]:
             writer.writerow([row.x, row.y, row.tasks, value.estimate, value.low, value.high])
         found["comparisons.csv"] = out.getvalue()
         found["comparisons.tex"] = latex(*comparison_cells(data))
+    if data.base_models:
+        found["base_models.csv"] = flat_csv(BaseModelResult, data.base_models)
+        found["base_models.tex"] = latex(*base_model_cells(data.base_models))
+    if data.by is not None:
+        found["settings.csv"] = flat_csv(SettingResult, data.settings)
+        found["settings.tex"] = latex(*setting_cells(data.settings, data.by))
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 if TYPE_CHECKING:
-    from tlbench.analysis.results import Summary
+    from tlbench.analysis.figures import ReportData
     from tlbench.execution.store import Store
     from tlbench.protocol.records import Record
 
@@ -29,6 +29,9 @@ def command(
     runs: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("runs"),
     suite: Annotated[str | None, typer.Option(help="Only this suite (its id, such as classic-v1).")] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods, comma-separated.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Group by a setting as well: key of the method's, learner.key of its learner's.")
+    ] = None,
     format_: Annotated[Output, typer.Option("--format", help="Format of the tables.")] = Output.terminal,
     out: Annotated[Path | None, typer.Option(help="Folder for a page with figures, and tables as files.")] = None,
 ) -> None:
@@ -41,30 +44,42 @@ def command(
         raise TlbenchError(f"{runs} holds no results of {suite}")
     for store in stores:
         folder = out if out is None or len(stores) == 1 else out / store.suite.id
-        _report(store, methods, format_, folder)
+        _report(store, methods, by, format_, folder)
 
 
-def _report(store: Store, methods: str | None, output: Output, folder: Path | None) -> None:
-    from tlbench.analysis.tables import Format, render
-    from tlbench.cli.api import summary_of
-    from tlbench.cli.report import print_summary
+def _report(store: Store, methods: str | None, by: str | None, output: Output, folder: Path | None) -> None:
+    from tlbench.analysis.figures import collect
+    from tlbench.cli.report import print_groups, print_summary
 
     records = list(store.records())
-    wanted = _wanted(store, records, methods)
-    if folder is None:
-        present = {(r.method.id, r.config_hash) for r in records if r.method is not None}
-        only = None if wanted is None else {pair for pair in present if pair[0] in wanted}
-        summary, notes = summary_of(store.suite, records, only)
-    else:
-        summary, notes = _write(folder, store, records, wanted)
+    data = collect(store.suite, records, _wanted(store, records, methods), by=by)
+    if folder is not None:
+        _write(folder, store, data, records)
     if output is Output.terminal:
-        print_summary(store.suite, summary, notes)
-        return
-    text = cast(Format, output.value)
-    typer.echo(render(summary, text, "tasks"), nl=False)
-    if output in (Output.markdown, Output.latex):
-        typer.echo()
-        typer.echo(render(summary, text, "suite"), nl=False)
+        print_summary(store.suite, data.summary, data.notes)
+        print_groups(store.suite, data)
+    else:
+        typer.echo("\n".join(_texts(data, output)), nl=False)
+
+
+def _texts(data: ReportData, output: Output) -> list[str]:
+    """The tables in a format: one of them as CSV or JSON, all that there are as Markdown or LaTeX."""
+    from tlbench.analysis.base_models import base_model_cells
+    from tlbench.analysis.settings import SettingResult, setting_cells
+    from tlbench.analysis.tables import Format, flat_csv, json_text, latex, markdown, render
+
+    if output in (Output.csv, Output.json):
+        if data.by is None:
+            return [render(data.summary, cast(Format, output.value), "tasks")]
+        return [flat_csv(SettingResult, data.settings) if output is Output.csv else json_text(data.settings)]
+    text = markdown if output is Output.markdown else latex
+    found = [render(data.summary, cast(Format, output.value), "tasks")]
+    found.append(render(data.summary, cast(Format, output.value), "suite"))
+    if data.base_models:
+        found.append(text(*base_model_cells(data.base_models)))
+    if data.by is not None:
+        found.append(text(*setting_cells(data.settings, data.by)))
+    return found
 
 
 def _wanted(store: Store, records: Sequence[Record], methods: str | None) -> list[str] | None:
@@ -84,16 +99,9 @@ def _wanted(store: Store, records: Sequence[Record], methods: str | None) -> lis
     return wanted
 
 
-def _write(
-    folder: Path, store: Store, records: Sequence[Record], wanted: Sequence[str] | None
-) -> tuple[Summary, list[str]]:
-    """Write a report, and give back what its tables show."""
+def _write(folder: Path, store: Store, data: ReportData, records: Sequence[Record]) -> None:
     from tlbench import __version__
-    from tlbench.analysis.figures import collect
-    from tlbench.analysis.page import prepare_folder, write_report
+    from tlbench.analysis.page import write_report
 
-    prepare_folder(folder)
-    data = collect(store.suite, records, wanted)
     written = write_report(folder, store.suite, data, records, __version__)
     typer.echo(f"wrote {written[-1]} and {len(written) - 1} files with figures and tables", err=True)
-    return data.summary, list(data.notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,14 +37,18 @@ def _show(suite: SuiteSpec, method: str) -> None:
             [
                 name,
                 spec.relation + ("" if spec.scored else ", unscored"),
-                f"{train.budget:,}",
-                f"{learn.budget:,} {target.unit}",
+                f"{_times(spec.sources)}{train.budget:,}",
+                f"{_times(spec.targets)}{learn.budget:,} {target.unit}",
                 f"{learn.points} x {learn.episodes}",
                 f"{target.random_return:g} / {target.threshold:g} / {target.expert_return:g}",
             ]
         )
     header = ["transfer task", "relation", "source budget", "target budget", "evaluation", "random/threshold/expert"]
     print_table("", header, rows)
+    respects = list(dict.fromkeys(key for spec in suite.transfers.values() for key in spec.similarity))
+    if respects:
+        alike = [[name, *(str(t.similarity.get(key, "")) for key in respects)] for name, t in suite.transfers.items()]
+        print_table("", ["similarity", *(key.replace("_", " ") for key in respects)], alike)
     from tlbench.cli.api import usable_cores
     from tlbench.cli.progress import duration
     from tlbench.execution.estimate import Estimator
@@ -57,3 +62,7 @@ def _show(suite: SuiteSpec, method: str) -> None:
         f"{method} with {suite.seeds} seeds on {cores} cores here: about {duration(cold)}, and about {duration(warm)} "
         "for another method once experts and controls exist"
     )
+
+
+def _times(tasks: Sequence[str]) -> str:
+    return f"{len(tasks)} x " if len(tasks) > 1 else ""

@@ -1,0 +1,126 @@
+"""Transfers grouped by the base model that they start from, where a suite crosses base models with seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tlbench.analysis.bootstrap import Bootstrap, Interval
+from tlbench.analysis.curves import TaskCurves
+from tlbench.analysis.embeddings import is_mirror_image
+from tlbench.analysis.load import method_labels
+from tlbench.analysis.statistics import resampled_mean
+from tlbench.analysis.tables import NONE, Cells, format_interval
+from tlbench.analysis.task_results import run_values
+from tlbench.protocol.records import Record
+
+
+@dataclass(frozen=True)
+class BaseModelResult:
+    """The transfers of one method, on one transfer task, from one base model.
+
+    Attributes:
+        method: Label of the method.
+        task: Transfer task.
+        base_model: Seed of the base model.
+        runs: Number of transfers.
+        aligned: How many end with the base model's embedding; None where no run says.
+        share_aligned: Their share, with Wilson's interval.
+        mirrored: How many of the others end with a mirror image of it; None where no run has an embedding to compare.
+        score: 100 x mean AUC of the transfers, points, with a bootstrap interval over seeds.
+    """
+
+    method: str
+    task: str
+    base_model: int
+    runs: int
+    aligned: int | None
+    share_aligned: Interval | None
+    mirrored: int | None
+    score: Interval
+
+
+HEADER = ("method", "transfer task", "base model", "runs", "aligned", "share aligned", "mirrored", "mean score")
+
+
+def base_model_results(
+    curves: Mapping[str, Sequence[TaskCurves]], records: Sequence[Record], bootstrap: Bootstrap
+) -> tuple[BaseModelResult, ...]:
+    """Group the runs on transfer tasks with crossed base models, by method, task and base model.
+
+    Args:
+        curves: Curves by method label; tasks without expert seeds are passed over.
+        records: Runs, with the diagnostics of their alignment.
+        bootstrap: Source of resamples.
+    """
+    labels = method_labels(records)
+    facts: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+    for record in records:
+        if record.method is not None and record.expert_seed is not None:
+            for task in record.transfers:
+                key = labels[record.method.id, record.config_hash], task, record.expert_seed
+                found = record.diagnostics.get("alignment")
+                facts.setdefault(key, []).append(found if isinstance(found, Mapping) else {})
+    return tuple(
+        _result(method, task, base_model, facts.get((method, task.task, base_model), []), bootstrap)
+        for method, tasks in curves.items()
+        for task in tasks
+        if task.expert_seeds is not None
+        for base_model in np.unique(task.expert_seeds).tolist()
+    )
+
+
+def _result(
+    method: str, curves: TaskCurves, base_model: int, facts: Sequence[Mapping[str, Any]], bootstrap: Bootstrap
+) -> BaseModelResult:
+    assert curves.expert_seeds is not None
+    rows = curves.expert_seeds == base_model
+    seeds, scores = curves.seeds[rows], 100 * run_values(curves)["auc"][rows]
+    replicates = resampled_mean(scores[:, None], bootstrap.weights(seeds))[0]
+    aligned = [bool(f.get("aligned")) for f in facts] if any("aligned" in f for f in facts) else None
+    mirrored = [is_mirror_image(f) for f in facts] if any("mirrored" in f for f in facts) else None
+    return BaseModelResult(
+        method=method,
+        task=curves.task,
+        base_model=base_model,
+        runs=len(seeds),
+        aligned=None if aligned is None else sum(aligned),
+        share_aligned=None if aligned is None else wilson(sum(aligned), len(aligned), bootstrap.confidence),
+        mirrored=None if mirrored is None else sum(mirrored),
+        score=bootstrap.interval(float(scores.mean()), replicates, len(seeds)),
+    )
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """A share with Wilson's score interval (1927), which a share of 0 or 1 has too.
+
+    Args:
+        successes: How many.
+        n: Out of how many, at least 1.
+        confidence: Nominal coverage.
+    """
+    from scipy import stats  # slow to import
+
+    ends = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(successes / n, float(ends.low), float(ends.high))
+
+
+def base_model_cells(results: Sequence[BaseModelResult]) -> tuple[list[str], Cells]:
+    """Header and rows of the table, as text."""
+    rows = [
+        [
+            r.method,
+            r.task,
+            str(r.base_model),
+            str(r.runs),
+            NONE if r.aligned is None else str(r.aligned),
+            format_interval(r.share_aligned, 2),
+            NONE if r.mirrored is None else str(r.mirrored),
+            format_interval(r.score),
+        ]
+        for r in results
+    ]
+    return list(HEADER), rows

@@ -1,0 +1,75 @@
+"""The losses of every run over its updates: one panel per transfer task and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlbench.analysis.curves import FloatArray
+from tlbench.analysis.figures.data import ReportData
+from tlbench.analysis.figures.drawing import Drawing, Panel, Place
+from tlbench.analysis.figures.style import Look
+from tlbench.analysis.loss_courses import LossCourse
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MARGINS = (0.52, 0.36, 0.12, 0.08)
+"""Of a panel alone, inches: left, bottom, right, top."""
+
+Line = tuple[Look, FloatArray, FloatArray]
+
+
+def loss_curves(data: ReportData, looks: dict[str, Look]) -> Drawing | None:
+    """Every loss of every run, in its method's colour; None where no run left its losses."""
+    panels: list[Panel] = []
+    for task in data.tasks:
+        courses = [c for c in data.losses if c.task == task and c.method in data.methods]
+        for name in dict.fromkeys(name for course in courses for name in course.losses):
+            panel = _panel(task, name, courses, looks)
+            if panel is not None:
+                panels.append(panel)
+    if not panels:
+        return None
+    drawn = {course.method for course in data.losses}
+    return Drawing(
+        "loss_curves",
+        "Losses",
+        "Each loss over the updates on the target, a line per run: means over equal stretches of updates, without the "
+        "loss's factor. Losses that are always 0 are left out.",
+        panels,
+        [look for method, look in looks.items() if method in drawn],
+        columns=3,
+    )
+
+
+def _panel(task: str, name: str, courses: Sequence[LossCourse], looks: dict[str, Look]) -> Panel | None:
+    lines: list[Line] = []
+    ends: dict[str, list[float]] = {}
+    for course in courses:
+        if name in course.losses:
+            values = course.losses[name]
+            lines.append((looks[course.method], course.updates, np.where(values > 0, values, np.nan)))
+            ends.setdefault(course.method, []).append(float(values[-1]))
+    if not any(np.isfinite(values).any() for _, _, values in lines):
+        return None
+    words = "; ".join(f"{method} {np.median(values):.2g}" for method, values in ends.items())
+    alt = f"The loss {name} on {task}, per run. Median at the end: {words}."
+    return Panel(name, alt, _drawer(lines), 1.75, 2.9, task, MARGINS)
+
+
+def _drawer(lines: Sequence[Line]) -> Callable[[Axes, Place], None]:
+    def draw(axes: Axes, place: Place) -> None:
+        axes.set_yscale("log")
+        for look, updates, values in lines:
+            style = look.line | {"linestyle": "-", "linewidth": 0.6}
+            axes.plot(updates, values, alpha=0.6, **style)
+        axes.set_xlim(left=0)
+        if place.bottom:
+            axes.set_xlabel("updates")
+        if place.left:
+            axes.set_ylabel("loss")
+
+    return draw
