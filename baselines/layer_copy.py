@@ -18,7 +18,7 @@ The document leaves open, and this module chooses:
 
 There is a method for every n up to the deepest network that DQN has by default (Nature's, five layers). An n above the
 number of layers of the source's or target's network is an error, and so is copying between a network for images and
-one for vectors.
+one for vectors, or between networks for images of different shapes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from tlbench.baselines.learners.dqn import MOST_LAYERS, preset
+from tlbench.baselines.learners.dqn_settings import MOST_LAYERS, preset
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Config, Context, Interface, JSONValue, Knowledge, Params
 from tlbench.protocol.starting_point import StartingPointMethod
@@ -77,6 +77,8 @@ class LayerCopy(StartingPointMethod):
                 raise TlbenchError(f"on the {where}, {problem}")
         if {_kind(fresh), _kind(knowledge.tensors)} == {"images", "vectors"}:
             raise TlbenchError("one of source and target observes images, the other vectors: their networks differ")
+        if _kind(fresh) == "images" and _inputs(fresh) != _inputs(knowledge.tensors):
+            raise TlbenchError("source and target observe images of different shapes: no layer would fit as it is")
         chosen = slice(count) if self.config.end == "first" else slice(-count, None)
         start: Params = {}
         copied: list[JSONValue] = []
@@ -99,6 +101,12 @@ def layers_of(params: Params) -> dict[str, list[str]]:
 
 def _kind(params: Params) -> str:
     return "images" if next(iter(params.values())).ndim == 4 else "vectors"
+
+
+def _inputs(params: Params) -> list[int]:
+    """What an image's shape decides: the channels seen, and the features that convolutions leave."""
+    weights = [tensor for role, tensor in params.items() if role.endswith("weight")]
+    return [weights[0].shape[1], next(w.shape[1] for w in weights if w.ndim == 2)]
 
 
 def too_many(wanted: int, there: int) -> str | None:

@@ -28,7 +28,8 @@ import torch
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 
-from tlbench.baselines.learners.dqn import DQN, VECTORS
+from tlbench.baselines.learners.dqn import DQN
+from tlbench.baselines.learners.dqn_settings import VECTORS
 from tlbench.baselines.learners.networks import TORCH_ACTIVATIONS
 from tlbench.protocol.discovery import find_suite, import_environments
 from tlbench.protocol.specs import Schedule, TaskSpec

@@ -126,16 +126,18 @@ class LeanDQN(stable_baselines3.DQN):
         self._update.run(obs, actions, rewards, next_obs, ended, self.gamma, self.max_grad_norm)
 
     def _train_in_torch(self, gradient_steps: int, batch_size: int) -> None:
+        """Fetch all minibatches and compute their targets at once: the steps between them change neither."""
         self.policy.set_training_mode(True)
         trained = [p for p in self.q_net.parameters() if p.requires_grad]
-        for _ in range(gradient_steps):
-            batch = self.replay_buffer.sample(batch_size)
-            with torch.no_grad():
-                best = self.q_net_target(batch.next_observations).amax(dim=1, keepdim=True)
-                targets = batch.rewards + (1 - batch.dones) * self.gamma * best
-            values = self.q_net(batch.observations).gather(1, batch.actions)
+        batch = self.replay_buffer.sample(gradient_steps * batch_size)
+        with torch.no_grad():
+            best = self.q_net_target(batch.next_observations).amax(dim=1, keepdim=True)
+            targets = batch.rewards + (1 - batch.dones) * self.gamma * best
+        columns = (batch.observations, batch.actions, targets)
+        for obs, actions, wanted in zip(*(column.split(batch_size) for column in columns), strict=True):
+            values = self.q_net(obs).gather(1, actions)
             self.policy.optimizer.zero_grad()
-            smooth_l1_loss(values, targets).backward()  # type: ignore[no-untyped-call]
+            smooth_l1_loss(values, wanted).backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)
             self.policy.optimizer.step()
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from gymnasium import spaces
 from numpy.typing import NDArray
+from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.dqn.policies import DQNPolicy, QNetwork
 from torch import nn
@@ -47,6 +48,16 @@ class Convolutions(BaseFeaturesExtractor):
         return features
 
 
+class ImageQNetwork(QNetwork):
+    """SB3's network of values, for 8-bit images: they are scaled on its device, in channels-last order, in place."""
+
+    def forward(self, obs: torch.Tensor) -> torch.Tensor:  # type: ignore[override]  # images are no dictionary
+        """Values ``[lanes, actions]`` of 8-bit images ``[lanes, channels, height, width]``."""
+        scaled = obs.contiguous(memory_format=torch.channels_last).float().div_(255)
+        values: torch.Tensor = self.q_net(self.features_extractor(scaled))
+        return values
+
+
 def conv_features(shape: Sequence[int], layers: Sequence[ConvLayer]) -> int:
     """Features that convolutions leave of an image ``(channels, height, width)``; 0 if it is too small for them."""
     channels, *sides = shape
@@ -57,6 +68,8 @@ def conv_features(shape: Sequence[int], layers: Sequence[ConvLayer]) -> int:
 
 class LeanQPolicy(DQNPolicy):
     """SB3's DQN policy that acts in NumPy where its network is an MLP on the CPU.
+
+    Convolutions are kept in channels-last order, in which they cost less on a CPU.
 
     Args:
         *args: As for SB3's ``DQNPolicy``.
@@ -72,6 +85,16 @@ class LeanQPolicy(DQNPolicy):
         if not names:
             raise ValueError(f"activation_fn must be one of {', '.join(TORCH_ACTIVATIONS)}, not {self.activation_fn}")
         self.activation = names[0]
+        if is_image_space(self.observation_space):
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for module in self.modules():
+                if isinstance(module, nn.ReLU):
+                    module.inplace = True
+
+    def make_q_net(self) -> QNetwork:
+        """A network of values; one for images if these are."""
+        kind = ImageQNetwork if is_image_space(self.observation_space) else QNetwork
+        return kind(**self._update_features_extractor(self.net_args, features_extractor=None)).to(self.device)
 
     def in_numpy(self) -> bool:
         """Whether the network is an MLP on the CPU."""
@@ -98,6 +121,9 @@ class LeanQPolicy(DQNPolicy):
 class FrozenNetwork:
     """A greedy policy on a copied torch network; not stackable.
 
+    Lanes that show what they showed before, because their episode has ended, get their action without the network: at
+    the end of an evaluation few lanes are left.
+
     Args:
         network: The copy.
     """
@@ -107,19 +133,31 @@ class FrozenNetwork:
         self._network.set_training_mode(False)
 
     def act(self, obs: Array, state: Any, first: NDArray[np.bool_]) -> tuple[Array, Any]:
-        """The action of highest value per lane.
+        """The action of highest value per lane; the state is this policy, the observations and what was done on them.
 
         Raises:
             DivergedError: If a value is not a number.
         """
-        del state, first
+        del first
+        if state is None or state[0] is not self:
+            actions = self._best(obs)
+        else:
+            _, before, actions = state
+            actions = actions.copy()
+            moved = np.flatnonzero((obs != before).reshape(len(obs), -1).any(axis=1))
+            if len(moved):
+                actions[moved] = self._best(obs[moved])
+        return actions, (self, obs.copy(), actions)
+
+    def _best(self, obs: Array) -> NDArray[np.int64]:
         with torch.no_grad():
             values: torch.Tensor = self._network(torch.as_tensor(obs, device=self._network.device))
             best, actions = values.max(dim=1)  # NaN is the largest
             pair = torch.stack((best, actions.to(best.dtype))).cpu().numpy()
         if np.isnan(pair[0]).any():
             raise DivergedError("the policy's values are not a number")
-        return pair[1].astype(np.int64), None
+        chosen: NDArray[np.int64] = pair[1].astype(np.int64)
+        return chosen
 
     def frozen(self) -> Self:
         """Itself: it never changes."""

@@ -64,7 +64,8 @@ class FrameReplayBuffer(BaseBuffer):
 
     A stack of k frames shares k - 1 of them with the next, so a transition costs one frame instead of 2 k: Nature's
     million transitions of four 84 x 84 frames take 8 GB instead of 56. Minibatches equal what was added, bit for bit.
-    A lane's frames are a ring of their own: an episode's first stack is written whole, its last observation too.
+    A lane's frames are a ring of their own: an episode's first stack is written whole, its last observation too. A step
+    may bring several frames (an Atari game that presses FIRE after a lost life brings two).
     Room for that is an eighth of the transitions; where episodes are so short that it isn't enough, the oldest
     transitions are dropped earlier.
 
@@ -98,9 +99,8 @@ class FrameReplayBuffer(BaseBuffer):
         self._shape = (self._room, n_envs, self._channels, *sides)
         self._frames: torch.Tensor | None = None  # gigabytes: not before they are needed
         shape = (self.buffer_size, n_envs)
-        self.starts, self.actions = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        self.starts, self.shifts, self.actions = (np.zeros(shape, dtype=np.int64) for _ in range(3))
         self.rewards, self.ended = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
-        self._lanes = np.arange(n_envs)
         self.reset()
 
     def reset(self) -> None:
@@ -117,24 +117,24 @@ class FrameReplayBuffer(BaseBuffer):
         """Add one transition per lane; see SB3.
 
         Raises:
-            TlbenchError: If observations are not the stacks that they are said to be (one lane is looked at per call).
+            TlbenchError: If observations are not the stacks that they are said to be.
         """
         shape = (self.n_envs, self._stack, self._channels, *obs.shape[2:])
-        stacks, newest = obs.reshape(shape), next_obs.reshape(shape)[:, -1]
+        stacks, following = obs.reshape(shape), next_obs.reshape(shape)
         if self._frames is None:
             dtype = torch.from_numpy(np.zeros(0, obs.dtype)).dtype
             self._frames = torch.zeros(self._shape, dtype=dtype, device=self.device)
-        looked = self._added % self.n_envs
-        if not np.array_equal(stacks[looked, 1:], next_obs.reshape(shape)[looked, :-1]):
-            raise TlbenchError("observations are no stacks of frames, newest last: --set learner.stacked_frames=false")
+        shifts = np.array([shift_of(before, after) for before, after in zip(stacks, following, strict=True)])
         if self._fresh.any():
             lanes = np.flatnonzero(self._fresh)
             for position in range(self._stack):
                 self._write(lanes, stacks[lanes, position])
         row = self._added % self.buffer_size
-        self.starts[row] = self._written - self._stack
+        self.starts[row], self.shifts[row] = self._written - self._stack, shifts
         self.actions[row], self.rewards[row] = action, reward
-        self._write(self._lanes, newest)
+        for age in range(int(shifts.max()), 0, -1):
+            lanes = np.flatnonzero(shifts >= age)
+            self._write(lanes, following[lanes, -age])
         self._fresh = np.array(done, dtype=np.bool_)
         self.ended[row] = done
         for lane in np.flatnonzero(done):
@@ -154,17 +154,36 @@ class FrameReplayBuffer(BaseBuffer):
     def _get_samples(self, batch_inds: NDArray[np.int64], env: VecNormalize | None = None) -> ReplayBufferSamples:
         del env
         lanes = self.rng.integers(self.n_envs, size=len(batch_inds))
-        wanted = (self.starts[batch_inds, lanes][:, None] + np.arange(self._stack + 1)) % self._room
-        index = torch.from_numpy(np.stack((wanted, np.broadcast_to(lanes[:, None], wanted.shape)))).to(self.device)
+        before = self.starts[batch_inds, lanes][:, None] + np.arange(self._stack)
+        wanted = np.stack((before, before + self.shifts[batch_inds, lanes][:, None])) % self._room
+        index = self._moved(np.stack((wanted, np.broadcast_to(lanes[:, None], wanted.shape))))
         assert self._frames is not None
-        frames = self._frames[index[0], index[1]]
+        obs, next_obs = self._frames[index[0], index[1]].flatten(2, 3)
         facts = (column[batch_inds, lanes][:, None] for column in (self.actions, self.ended, self.rewards))
-        actions, ended, rewards = (torch.from_numpy(column).to(self.device) for column in facts)
-        obs, next_obs = frames[:, :-1].flatten(1, 2), frames[:, 1:].flatten(1, 2)
+        actions, ended, rewards = (self._moved(column) for column in facts)
         return ReplayBufferSamples(obs, actions, next_obs, ended, rewards)
 
     def _write(self, lanes: NDArray[np.int64], frames: Array) -> None:
-        index = torch.from_numpy(np.stack((self._written[lanes] % self._room, lanes))).to(self.device)
+        index = self._moved(np.stack((self._written[lanes] % self._room, lanes)))
         assert self._frames is not None
-        self._frames[index[0], index[1]] = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
+        self._frames[index[0], index[1]] = self._moved(np.ascontiguousarray(frames))
         self._written[lanes] += 1
+
+    def _moved(self, array: Array) -> torch.Tensor:
+        """On the device, without waiting for what it is busy with."""
+        tensor = torch.from_numpy(array)
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+
+def shift_of(before: Array, after: Array) -> int:
+    """How many new frames the stack ``after`` has, ``[frames, ...]`` each; the fewest if it could be several.
+
+    Raises:
+        TlbenchError: If they have no frame in common, so that they are no stacks.
+    """
+    for shift in range(1, max(2, len(before))):
+        if np.array_equal(before[shift:], after[: len(after) - shift]):
+            return shift
+    raise TlbenchError("observations are no stacks of frames, newest last: --set learner.stacked_frames=false")

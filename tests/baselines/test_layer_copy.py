@@ -107,6 +107,12 @@ def test_images_and_vectors_share_no_layer() -> None:
         transformed("layer-copy-last1", vectors(), images())
 
 
+def test_images_of_different_shapes_share_no_layer() -> None:
+    for other in (images(84), Interface(spaces.Box(0, 255, (1, 36, 36), np.uint8), spaces.Discrete(3), 0.99)):
+        with pytest.raises(TlbenchError, match="images of different shapes"):
+            transformed("layer-copy-first1", images(), other, buffer_size=8)
+
+
 @pytest.mark.parametrize("name", ["layer-copy-first2-frozen", "layer-copy-last1-frozen", "layer-copy-last3-frozen"])
 def test_frozen_layers_get_no_update_at_all(tiny: SuiteSpec, name: str) -> None:
     """Bit for bit, in the network, in the target network, and without moments; the others change."""

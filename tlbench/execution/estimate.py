@@ -22,6 +22,8 @@ OVERHEAD = 1.5
 """Assumed time of a run over the time of its environment steps, before anything was measured."""
 OTHER_SECONDS = 60.0
 """Assumed least time of a run whose unit is not environment steps, before any was measured."""
+FAST = 20_000.0
+"""Steps per second from which it matters how many lanes step together; others are not opened by the hundred."""
 LIFETIME_RATE = 1e9
 """Assumed useful operations per second in lifetimes, of which each weight takes six per step."""
 KNOWLEDGE_SECONDS = 2.0
@@ -79,8 +81,9 @@ class Estimator:
             return OTHER_SECONDS
         length = self._episode_length(task)
         evaluation = schedule.points * schedule.episodes * length
-        lanes = min(512, schedule.points * schedule.episodes)
-        return OVERHEAD * (schedule.budget / self._rate(task, 16) + evaluation / self._rate(task, lanes))
+        rate = self._rate(task, 16)
+        lanes = min(512, schedule.points * schedule.episodes) if rate > FAST else 16
+        return OVERHEAD * (schedule.budget / rate + evaluation / self._rate(task, lanes))
 
     def _episode_length(self, task: TaskSpec) -> float:
         import gymnasium
@@ -97,8 +100,9 @@ class Estimator:
 
 def _lifetime_seconds(task: TaskSpec) -> float:
     """Assumed time of learning one lifetime: as of a recurrent network that is as wide as the inputs."""
-    steps, _, *shape = load_lifetimes(task).draw(1, np.random.default_rng(0))["inputs"].shape
-    return 6.0 * steps * math.prod(shape) ** 2 / LIFETIME_RATE
+    shape = load_lifetimes(task).draw(1, np.random.default_rng(0))["inputs"].shape
+    steps, width = int(shape[0]), math.prod(int(size) for size in shape[2:])
+    return 6.0 * steps * width**2 / LIFETIME_RATE
 
 
 def steps_per_second(task: TaskSpec, lanes: int, seconds: float) -> float:

@@ -10,12 +10,22 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.dqn.policies import CnnPolicy
 
-from tlbench.baselines.learners.dqn import DQN, NATURE, SMALL_IMAGES, VECTORS, DQNConfig
+from tlbench.baselines.learners.agent import build_model
+from tlbench.baselines.learners.dqn import DQN
 from tlbench.baselines.learners.dqn_model import LeanDQN
-from tlbench.baselines.learners.dqn_policy import FrozenNetwork, LeanQPolicy, conv_features, linears
+from tlbench.baselines.learners.dqn_policy import (
+    Convolutions,
+    FrozenNetwork,
+    LeanQPolicy,
+    conv_features,
+    linears,
+    weighted_layers,
+)
+from tlbench.baselines.learners.dqn_settings import NATURE, SMALL_IMAGES, TINY_IMAGES, VECTORS, DQNConfig
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Interface, StackablePolicy
 
@@ -205,10 +215,20 @@ def test_settings_go_with_the_observations():
     assert DQNConfig().resolved(vector) == VECTORS
     assert DQNConfig().resolved(image) == NATURE
     assert DQNConfig().resolved(small) == SMALL_IMAGES
+    assert DQNConfig().resolved(spaces.Box(0, 255, (3, 8, 8), np.uint8)) == TINY_IMAGES
     assert DQNConfig(batch_size=7).resolved(image) == NATURE.model_copy(update={"batch_size": 7})
-    for settings in (VECTORS, NATURE, SMALL_IMAGES):
+    for settings in (VECTORS, NATURE, SMALL_IMAGES, TINY_IMAGES):
         assert None not in settings.model_dump().values()
-    assert (NATURE.weighted_layers(), VECTORS.weighted_layers()) == (5, 3)
+    for settings in (NATURE, SMALL_IMAGES, TINY_IMAGES):
+        assert settings.gradient_steps / (settings.n_envs * settings.train_freq) == 1 / 4  # Nature's
+        assert settings.weighted_layers() == 5
+    assert VECTORS.weighted_layers() == 3
+
+
+def test_the_settings_that_were_used_are_reported():
+    agent = DQN().build(images(9), DQNConfig(learning_rate=1e-3), 0, "cpu")
+    wanted = TINY_IMAGES.model_copy(update={"learning_rate": 1e-3}).model_dump(mode="json")
+    assert agent.diagnostics() == {"settings": wanted}
 
 
 def images(side=36, channels=4, actions=3):
@@ -238,8 +258,83 @@ def test_conv_features_by_hand():
     assert conv_features((4, 84, 84), NATURE.conv_layers) == 7 * 7 * 64
     assert conv_features((1, 24, 24), SMALL_IMAGES.conv_layers) == 2 * 2 * 32
     assert conv_features((1, 10, 10), SMALL_IMAGES.conv_layers) == 0
-    assert "24 x 24" in DQN().unsupported(images(10))
-    assert DQN().unsupported(images(24)) is None
+    assert conv_features((1, 42, 42), SMALL_IMAGES.conv_layers) == 7 * 7 * 32
+    assert conv_features((1, 7, 7), TINY_IMAGES.conv_layers) == 32
+    assert "7 x 7" in DQN().unsupported(images(6))
+
+
+@pytest.mark.parametrize("side", [7, 8, 23, 24, 42, 63, 64, 84])
+def test_there_is_a_network_for_every_size(side):
+    interface = images(side)
+    assert DQN().unsupported(interface) is None
+    agent = DQN().build(interface, DQNConfig(buffer_size=8), 0, "cpu")
+    assert len(agent.params()) == 10
+    obs = np.full((2, *interface.observation_space.shape), 200, np.uint8)
+    actions, _ = agent.policy.act(obs, None, np.ones(2, dtype=bool))
+    assert actions.shape == (2,)
+
+
+def test_parameters_leave_in_plain_memory_order():
+    agent = DQN().build(images(), DQNConfig(), 0, "cpu")
+    assert all(tensor.is_contiguous() for tensor in agent.params().values())
+    weight = weighted_layers(agent.model.q_net)[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_image_updates_are_sb3s(monkeypatch):
+    """Several minibatches in one call, against SB3's loop over the same ones."""
+    config = DQNConfig(conv_layers=((8, 8, 4), (8, 3, 1)), hidden_sizes=(16,), max_grad_norm=0.5, buffer_size=400)
+    interface = images(36)
+    agent = DQN().build(interface, config, 0, "cpu")
+    lean = agent.model
+    convolutions = {
+        "features_extractor_class": Convolutions,
+        "features_extractor_kwargs": {"layers": config.conv_layers},
+    }
+    stock = build_model(
+        stable_baselines3.DQN, interface, 1, policy="CnnPolicy", policy_kwargs={"net_arch": [16], **convolutions},
+        max_grad_norm=0.5, buffer_size=400, device="cpu",
+    )  # fmt: skip
+    stock.policy.load_state_dict(lean.policy.state_dict())
+    rng = np.random.default_rng(0)
+    obs = rng.integers(0, 256, (8, 4, 36, 36), dtype=np.uint8)
+    for _ in range(20):
+        after = np.concatenate([obs[:, 1:], rng.integers(0, 256, (8, 1, 36, 36), dtype=np.uint8)], axis=1)
+        ended = rng.random(8) < 0.2
+        lean.replay_buffer.add(obs, after, rng.integers(3, size=8), rng.normal(size=8), ended, [{}] * 8)
+        obs = after
+    twin = copy.deepcopy(lean.replay_buffer).sample(3 * 32)
+    batches = zip(*(column.split(32) for column in twin[:5]), strict=True)
+    monkeypatch.setattr(stock.replay_buffer, "sample", lambda *_, **__: type(twin)(*next(batches)))
+    for model in (lean, stock):
+        model.set_logger(Logger(None, []))
+        model.train(3, 32)
+    assert lean._n_updates == stock._n_updates == 3
+    for a, b in zip(lean.policy.parameters(), stock.policy.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_idle_lanes_keep_their_action_and_busy_ones_are_looked_at():
+    agent = DQN().build(images(), DQNConfig(), 0, "cpu")
+    frozen, first = agent.policy.frozen(), np.ones(6, dtype=bool)
+    rng = np.random.default_rng(0)
+    obs = rng.integers(0, 256, (6, 4, 36, 36), dtype=np.uint8)
+    before, state = frozen.act(obs, None, first)
+    busy = obs.copy()
+    busy[[1, 4]] = rng.integers(0, 256, (2, 4, 36, 36), dtype=np.uint8)
+    alone, _ = frozen.act(busy, None, first)
+    rows = []
+    original = frozen._network.forward
+    frozen._network.forward = lambda x: rows.append(len(x)) or original(x)
+    actions, state = frozen.act(busy, state, ~first)
+    again, _ = frozen.act(busy, state, ~first)
+    assert rows == [2]
+    assert np.array_equal(actions, alone)
+    assert np.array_equal(again, alone)
+    agent.load({"head.bias": torch.tensor([0.0, 50.0, 0.0])})
+    learned, _ = agent.policy.act(busy, state, ~first)  # another copy: nothing is kept
+    assert (learned == 1).all()
+    assert not np.array_equal(before, learned)
 
 
 def test_image_policies_freeze_act_alike_and_notice_nan():

@@ -86,6 +86,25 @@ def test_very_short_episodes_shorten_the_memory_and_corrupt_nothing():
     assert len(pairs) > 10
 
 
+def test_a_step_may_bring_several_frames():
+    """As a game that goes on by itself after a lost life: some lanes move on by two or three frames."""
+    buffer, rng, added = buffer_of(20 * LANES, 4), np.random.default_rng(0), []
+    obs = rng.integers(0, 256, (LANES, 4, 2, 2), dtype=np.uint8)
+    for step in range(70):
+        after = obs.copy()
+        for lane in range(LANES):
+            new = int(rng.integers(1, 4)) if step % 3 == 0 else 1
+            after[lane] = np.concatenate([obs[lane, new:], rng.integers(0, 256, (new, 2, 2), dtype=np.uint8)])
+        buffer.add(obs, after, np.zeros(LANES), np.zeros(LANES), np.zeros(LANES), [{}] * LANES)
+        added += [(before.tobytes(), then.tobytes()) for before, then in zip(obs, after, strict=True)]
+        obs = after
+    drawn = buffer.sample(1000)
+    pairs = zip(drawn.observations.numpy(), drawn.next_observations.numpy(), strict=True)
+    seen = {(before.tobytes(), then.tobytes()) for before, then in pairs}
+    assert seen <= set(added[-20 * LANES :])
+    assert len(seen) > 10 * LANES
+
+
 def test_observations_that_are_no_stacks_are_refused():
     buffer, rng = buffer_of(30, 4), np.random.default_rng(0)
     obs, next_obs = rng.integers(0, 256, (2, LANES, 4, 2, 2), dtype=np.uint8)
@@ -153,6 +172,38 @@ class Task:
         envs = DummyVecEnv([Halves] * n)
         envs.seed(0)
         return envs
+
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+SMALL = {"n_envs": 4, "learning_starts": 100, "learning_rate": 1e-3, "conv_layers": ((4, 6, 5), (8, 3, 1), (8, 2, 1)),
+         "hidden_sizes": (16,), "target_update_interval": 100}  # fmt: skip
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("end", "count"), [("first", 1), ("first", 4), ("last", 2)])
+def test_frozen_layers_of_images_stay_bit_for_bit(end, count, device):
+    agent = DQN().build(Task.interface, DQNConfig(**SMALL), 3, device)
+    layers = ["body.0", "body.1", "body.2", "body.3", "head"]
+    chosen = layers[:count] if end == "first" else layers[-count:]
+    frozen = [f"{layer}.{part}" for layer in chosen for part in ("weight", "bias")]
+    start = agent.params()
+    agent.load({role: 2 * start[role] for role in frozen}, frozen)
+    agent.train(Task())
+    final = agent.params()
+    assert agent.gradient_steps == 250
+    for role, tensor in final.items():
+        assert tensor.device.type == "cpu"
+        moments = agent._roles[role] in agent.model.policy.optimizer.state
+        if role in frozen:
+            assert torch.equal(tensor, 2 * start[role])
+            assert not moments
+        else:
+            assert not torch.equal(tensor, start[role])
+            assert moments
+    assert {p.device.type for p in agent.model.policy.parameters()} == {device}
+    assert agent.model.replay_buffer.sample(2).observations.device.type == device
+    actions, _ = agent.policy.frozen().act(np.zeros((3, 2, SIDE, SIDE), np.uint8), None, np.ones(3, dtype=bool))
+    assert actions.shape == (3,)
 
 
 def test_images_are_learned_deterministically_and_frozen_layers_stay():
