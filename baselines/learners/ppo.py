@@ -26,6 +26,7 @@ import numpy as np
 import stable_baselines3
 from pydantic import Field
 from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from tlbench.baselines.learners.agent import OnPolicyAgent, build_model
@@ -71,8 +72,8 @@ class SeededRolloutBuffer(RolloutBuffer):
             yield self._get_samples(order[first : first + size])
 
 
-class SeededPPO(stable_baselines3.PPO):
-    """SB3's PPO whose minibatches and actions come from generators of its own, seeded with ``seed``."""
+class SeededOnPolicy(OnPolicyAlgorithm):
+    """An algorithm of SB3 whose minibatches and actions come from generators of its own, seeded with ``seed``."""
 
     rollout_buffer: SeededRolloutBuffer
     policy: LeanPolicy
@@ -83,6 +84,10 @@ class SeededPPO(stable_baselines3.PPO):
         actions, minibatches = np.random.SeedSequence(self.seed).spawn(2)
         self.policy.reseed(actions)
         self.rollout_buffer.rng = np.random.default_rng(minibatches)
+
+
+class SeededPPO(SeededOnPolicy, stable_baselines3.PPO):
+    """SB3's PPO with generators of its own."""
 
     def train(self) -> None:
         """SB3's update; nothing if every parameter is frozen."""

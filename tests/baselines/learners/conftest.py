@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 import tlbench.tasks.environments  # noqa: F401  (registers them)
 from tlbench.baselines.learners.dqn import DQN
 from tlbench.baselines.learners.ppo import PPO
+from tlbench.baselines.learners.trpo import TRPO
 from tlbench.baselines.learners.vpg import VPG
 from tlbench.protocol.errors import BudgetExhausted
 from tlbench.protocol.interface import Interface, Learner, Policy
@@ -129,7 +130,7 @@ def environment(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=[VPG, PPO, DQN], ids=["vpg", "ppo", "dqn"])
+@pytest.fixture(params=[VPG, PPO, TRPO, DQN], ids=["vpg", "ppo", "trpo", "dqn"])
 def learner(request) -> Learner:
     return request.param()
 
@@ -142,6 +143,8 @@ def small_config() -> Callable[..., object]:
         small = {"n_envs": 4, "batch_size": 64}
         if learner.id == "ppo":
             small |= {"n_steps": 32, "n_epochs": 2}
+        if learner.id == "trpo":
+            small |= {"n_steps": 32, "n_critic_updates": 2}
         if learner.id == "dqn":
             small |= {"train_freq": 4, "gradient_steps": 2, "learning_starts": 64}
         return learner.Config(**{**small, **changes})

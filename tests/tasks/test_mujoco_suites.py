@@ -1,0 +1,55 @@
+"""The drafts of the suites of task families: instances, parameters and known rewards fit together."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tlbench.protocol.specs import SuiteSpec, TaskSpec, load_suite
+from tlbench.protocol.task import HarnessTask
+
+DRAFTS = Path(__file__).parents[2] / "tasks" / "drafts"
+
+
+@pytest.fixture(params=["mujoco", "mujoco-full"], scope="module")
+def suite(request: pytest.FixtureRequest) -> SuiteSpec:
+    """Each of the two."""
+    return load_suite(DRAFTS / f"{request.param}.toml")
+
+
+def test_contexts_are_the_instances_parameters(suite: SuiteSpec) -> None:
+    for name, task in suite.tasks.items():
+        options = {key: value for key, value in task.options.items() if key != "crippled_leg"}
+        if "angle" in options:
+            angle = float(options["angle"])
+            assert task.context == pytest.approx(
+                {"direction_x": math.cos(angle), "direction_y": math.sin(angle)}, abs=1e-3
+            ), name
+        elif "Hopper" in task.environment:
+            assert not task.context
+        else:
+            assert task.context == options, name
+
+
+def test_at_most_three_instances_none_of_them_a_source(suite: SuiteSpec) -> None:
+    for name, transfer in suite.transfers.items():
+        assert len(transfer.targets) <= 3, name
+        if name not in ("forward-and-backward", "hopper-self"):
+            seen = [suite.tasks[task].options for task in transfer.sources]
+            assert not any(suite.tasks[task].options in seen for task in transfer.targets), name
+
+
+def test_sources_of_a_transfer_task_have_equal_budgets_and_spaces(suite: SuiteSpec) -> None:
+    for name, transfer in suite.transfers.items():
+        tasks: list[TaskSpec] = [suite.tasks[task] for task in (*transfer.sources, *transfer.targets)]
+        assert len({task.environment for task in tasks}) == 1, name
+        assert len({task.schedule("source") for task in tasks[: len(transfer.sources)]}) == 1, name
+
+
+def test_families_tell_their_rewards_and_the_hopper_does_not(suite: SuiteSpec) -> None:
+    for transfer in suite.transfers.values():
+        target = suite.tasks[transfer.targets[0]]
+        interface = HarnessTask(target, "target", 0).interface
+        assert (interface.reward is not None) == ("Hopper" not in target.environment)
