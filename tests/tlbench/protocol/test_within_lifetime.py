@@ -15,7 +15,7 @@ from tlbench.protocol.task import HarnessTask
 from tlbench.protocol.vector import open_lanes
 
 LENGTH = 25
-MAZE = f'''
+MAZE = f"""
 [tasks.maze]
 environment = "tlbench/HiddenGoalMaze-v1"
 options = {{ side = 7, max_episode_steps = {LENGTH} }}
@@ -26,7 +26,7 @@ expert_return = 1.0
 threshold = 1.0
 wall_limit = 60.0
 target = {{ budget = 100, points = 3, episodes = 40 }}
-'''
+"""
 
 
 class Circling:
