@@ -6,6 +6,10 @@ the environment's speed on this machine suggests (marked as estimated).
 
 python benchmarks/makespan.py --from runs
 python benchmarks/makespan.py --suite classic --methods spam,finetune-vpg
+python benchmarks/makespan.py --suite atari-full.toml --methods finetune-dqn --rates TRAINING,EVALUATION,LENGTH
+
+With --rates, nodes that the folder doesn't know take their budget at TRAINING and their evaluation's games of LENGTH
+steps at EVALUATION environment steps per second, such as benchmarks/atari_dqn.py measures.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ import argparse
 import heapq
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from tlbench.execution.estimate import Estimator
+from tlbench.execution.estimate import KNOWLEDGE_SECONDS, Estimator
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, make_plan
 from tlbench.execution.runner import needs, stage
 from tlbench.execution.selection import MethodChoice
@@ -93,12 +99,41 @@ def critical_path(nodes: Mapping[str, Node], seconds: Mapping[str, float]) -> li
     return max(best.values())[1]
 
 
-def report(suite: SuiteSpec, names: Sequence[str], store: Store | None) -> None:
+@dataclass(frozen=True)
+class Rates:
+    """Environment steps per second of training and of evaluation, and steps of an evaluation's game."""
+
+    training: float
+    evaluation: float
+    length: float
+
+    def node(self, suite: SuiteSpec, node: Node) -> float:
+        """Seconds of a node; knowledge takes what the estimator assumes of it."""
+        if isinstance(node, KnowledgeNode):
+            return KNOWLEDGE_SECONDS
+        expert = isinstance(node, ExpertNode)
+        schedule = suite.tasks[node.task if expert else node.target].schedule("source" if expert else "target")
+        games = schedule.points * schedule.episodes
+        return schedule.budget / self.training + games * self.length / self.evaluation
+
+
+def rates(text: str) -> Rates:
+    """Rates from the command line."""
+    try:
+        training, evaluation, length = (float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError("wants three numbers: TRAINING,EVALUATION,LENGTH") from None
+    if not min(training, evaluation, length) > 0:
+        raise argparse.ArgumentTypeError("wants positive numbers")
+    return Rates(training, evaluation, length)
+
+
+def report(suite: SuiteSpec, names: Sequence[str], store: Store | None, speed: Rates | None) -> None:
     """Print the table of one suite."""
     nodes = all_nodes(suite, names)
     found = measured(store) if store else {}
-    estimator = Estimator(suite, store)
-    seconds = {key: found[key] if key in found else estimator.node(node) for key, node in nodes.items()}
+    guess = partial(speed.node, suite) if speed else Estimator(suite, store).node
+    seconds = {key: found[key] if key in found else guess(node) for key, node in nodes.items()}
     total = sum(seconds.values())
     known = sum(key in found for key in nodes)
     kinds = {
@@ -129,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--from", dest="runs", type=Path, help="folder of results to take durations from")
     parser.add_argument("--suite", help="suite to plan; by default those of the folder")
+    parser.add_argument("--rates", type=rates, help="environment steps/s of training and evaluation, steps of a game")
     parser.add_argument("--methods", help="comma-separated; by default all that support the suite")
     arguments = parser.parse_args()
     if arguments.runs is None and arguments.suite is None:
@@ -137,7 +173,8 @@ def main() -> None:
     stores = {store.suite.id: store for store in find_stores(arguments.runs)} if arguments.runs else {}
     suites = [find_suite(arguments.suite)] if arguments.suite else [store.suite for store in stores.values()]
     for suite in suites:
-        report(suite, arguments.methods.split(",") if arguments.methods else supported(suite), stores.get(suite.id))
+        names = arguments.methods.split(",") if arguments.methods else supported(suite)
+        report(suite, names, stores.get(suite.id), arguments.rates)
 
 
 if __name__ == "__main__":
