@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import tlbench
 from tlbench.baselines.component import Component, permuted
 from tlbench.baselines.learners.crar.learner import CRARConfig, CRARLearner
 from tlbench.execution.selection import MethodChoice
+from tlbench.protocol.alignment import ALIGNED, alignment_scores
 from tlbench.protocol.discovery import methods
 from tlbench.protocol.interface import Context, Knowledge
 from tlbench.protocol.specs import TaskSpec
 from tlbench.protocol.task import HarnessTask
+from tlbench.tasks.environments.simple_maze import SimpleMazePairs
 
 MAZES = """
 schema_version = 1
@@ -129,6 +132,20 @@ def test_losses_that_are_left_out(maze: HarnessTask) -> None:
             "component-no-disambiguation": {"disambiguation_weight"},
             "component-delayed-structure": {"unstructured_share"},
         }.get(variant, set())
+
+
+@pytest.mark.parametrize(
+    ("moved", "aligned"),
+    [
+        (lambda grid: np.add(grid, [0.0, 0.5]), True),
+        (lambda grid: np.add(grid, [0.0, 1.0]), False),
+        (lambda grid: np.array([0.0, 7.0]) + grid * [1.0, -1.0], False),  # mirrored: the rooms change places
+        (lambda grid: np.where(grid[:, 1:] > 4, grid - [0.0, 4.0], grid), False),  # both rooms in one place
+    ],
+)
+def test_the_threshold_of_alignment_on_the_maze_itself(moved: Callable[..., Any], aligned: bool) -> None:
+    grid = SimpleMazePairs().draw(31, np.random.default_rng(0))["positions"].astype(np.float64)
+    assert (alignment_scores(grid, moved(grid)).mean() >= ALIGNED) == aligned
 
 
 @pytest.mark.slow

@@ -10,10 +10,16 @@ import numpy as np
 
 from tlbench.analysis.curves import FloatArray
 from tlbench.analysis.load import method_labels
-from tlbench.protocol.alignment import ALIGNED, alignment_scores
+from tlbench.protocol.alignment import alignment_scores
 from tlbench.protocol.records import Record
 
 DIMENSIONS = 2
+
+MIRRORED = 0.5
+"""Score, once flipped, from which an embedding is a mirror image: halfway from another state's place to its own.
+
+Less than for an aligned one: a mirror image is no optimum of the frozen models, and ends distorted.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,10 +81,10 @@ def _embedding(record: Record, method: str) -> Embedding | None:
 
 
 def is_mirror_image(facts: Mapping[str, Any]) -> bool:
-    """Whether an embedding that isn't aligned would be, were it flipped.
+    """Whether an embedding that isn't aligned comes close to the base model's once it is flipped.
 
     A record names the axes whose flipping brings the embedding closest to the base model's, which says little of one
-    that is close to nothing. Here it counts only if, both being centred, its score then reaches the threshold.
+    that is close to nothing. Here it counts only if, both being centred, its score then reaches ``MIRRORED``.
 
     Args:
         facts: A record's diagnostics of its alignment.
@@ -90,6 +96,6 @@ def is_mirror_image(facts: Mapping[str, Any]) -> bool:
             return False
         base, transfer = base - base.mean(axis=0), transfer - transfer.mean(axis=0)
         transfer[:, axes] *= -1
-        return bool(alignment_scores(base, transfer).mean() >= float(facts.get("threshold", ALIGNED)))
+        return bool(alignment_scores(base, transfer).mean() >= MIRRORED)
     except (KeyError, TypeError, ValueError, IndexError):  # no embedding, or another program's diagnostics
         return False

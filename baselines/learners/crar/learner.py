@@ -14,7 +14,8 @@ Where this differs from the document's code, and what was chosen:
   equally large, so that the factors of a sum have to bring the losses into balance. Measured on the simple maze, 2
   neurons, by `python benchmarks/crar.py --learn 4000`: Adam on the sum with factor 10 on the transition loss ends with
   half the transition loss of the separate optimisers and with losses like theirs otherwise, at a third of the time.
-  With factor 1 the transition loss stays above theirs.
+  With factor 1 the transition loss stays above theirs. Under frozen models factor 10 is too much (it draws both rooms
+  of the inverse maze to one side of the abstract space), so the suite of the simple maze sets 1 on the target.
 - Q's loss is over the action taken alone (the code's is a quarter of it: a mean over four actions, three of which are
   their own targets). The bound is the code's: of the largest squared entry.
 - On tasks in environment steps the agent explores, epsilon-greedily on Q: the document's learns from random play alone.

@@ -47,15 +47,16 @@ def test_embeddings_of_records():
     assert found[0].transfer.tolist() == FACTS["transfer"]
 
 
-def test_what_no_flip_brings_to_the_threshold_is_no_mirror_image():
+def test_what_no_flip_brings_halfway_is_no_mirror_image():
     facts = {**FACTS, "aligned": False, "mirrored": [0], "transfer": MIRROR}
     assert is_mirror_image(facts)
     moved = np.array(MIRROR) + 3
     assert is_mirror_image({**facts, "transfer": moved.tolist()})  # about its own centre
     assert not is_mirror_image({**facts, "mirrored": [1]})
     assert not is_mirror_image({**facts, "mirrored": []})
-    assert not is_mirror_image({**facts, "threshold": 0.999})
-    assert not is_mirror_image({**facts, "transfer": np.zeros((4, 2)).tolist()})
+    distorted = [np.multiply(MIRROR, shrunk).tolist() for shrunk in (0.6, 0.2)]
+    assert [is_mirror_image({**facts, "transfer": points}) for points in distorted] == [True, False]
+    assert not is_mirror_image({**facts, "aligned": True})
     assert not is_mirror_image({**facts, "mirrored": [4]})
     assert not is_mirror_image({"aligned": False})
 

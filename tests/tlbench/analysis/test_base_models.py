@@ -40,7 +40,7 @@ def test_runs_are_counted_by_base_model(curves):
     records = [
         record(0, 0, True, BASE, ()),
         record(0, 1, False),  # a mirror image
-        record(0, 2, False, POINT),  # flipping brings it no closer to the threshold
+        record(0, 2, False, POINT),  # flipping doesn't bring it halfway
         record(7, 0, True),  # aligned runs are no mirror images, whatever the axes
         record(7, 1, True, BASE, ()),
     ]

@@ -83,7 +83,8 @@ BASE_MODELS = {
     "runs": "Number of transfers from it.",
     "aligned": "Transfers that end with the base model's embedding: their alignment is at least the threshold.",
     "share aligned": "Their share, with Wilson's 95 % interval (it takes the base model as given).",
-    "mirrored": "Of the others, those that would be aligned if axes of their embedding were flipped.",
+    "mirrored": "Of the others, those whose embedding scores at least 0.5 once axes of it are flipped, both being "
+    "centred.",
     "mean score": "100 x mean AUC of the transfers; the interval draws seeds alone.",
 }
 """Columns of the table of base models."""
