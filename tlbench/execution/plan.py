@@ -128,6 +128,7 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
     """
     choice = choice.pinned()
     _check_support(suite, choice, transfers)
+    _check_settings(suite, choice, transfers)
     planner = _Planner(suite, choice)
     runs: dict[str, RunNode] = {}
     for node in (node for name in transfers for node in planner.runs(name, seeds)):
@@ -308,3 +309,15 @@ def _check_support(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[s
     reason = unsupported(suite, choice, transfers)
     if reason is not None:
         raise TlbenchError(f"{choice.entry().id} does not support {suite.id}: {reason}")
+
+
+def _check_settings(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> None:
+    """Refuse a setting that would change nothing, because every transfer task sets it itself."""
+    learner = choice.entry().learner or ""
+    for key in choice.learner_settings():
+        if all(key in suite.transfers[name].learner.get(learner, {}) for name in transfers):
+            names = ", ".join(transfers)
+            raise TlbenchError(
+                f"--set learner.{key} would change nothing: the suite sets {key} itself on {names}; "
+                "leave it out, or change the suite in a copy of its file"
+            )

@@ -343,3 +343,12 @@ def test_a_study_keeps_its_settings_whatever_is_set() -> None:
     assert rates == {(plain,): 0.003, (study,): 0.001}
     with pytest.raises(TlbenchError, match="one and the same run"):
         make_plan(suite, MethodChoice("finetune-vpg", {"learner.learning_rate": 0.001}), (plain, study), (0,))
+
+
+def test_a_setting_that_the_study_makes_itself_is_refused(vary: Vary) -> None:
+    suite = vary(extra=STUDY)
+    setting = {"learner.learning_rate": 0.5}
+    with pytest.raises(TlbenchError, match="learning_rate would change nothing: the suite sets learning_rate"):
+        plan(suite, "spam", (0,), "study", **setting)
+    plan(suite, "spam", (0,), "far,study", **setting)  # it changes the other one
+    plan(suite, "spam-ppo", (0,), "study", **setting)  # and another learner
