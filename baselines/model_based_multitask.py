@@ -18,7 +18,7 @@ too expensive for small budgets, this module chooses:
   plays whole episodes, as long as the longest real one, from real start states: the sources', and the target's as they
   are met. The networks see normalised observations and act in [-1, 1].
 * Budgets: three stages per source and five on the target, each an equal part of the budget. SLBO has 10,000 steps per
-  stage, 20 rounds of 100 model and 40 policy updates; here 5 rounds of 100 and 10, and 100 policy updates of warm-up
+  stage, 20 rounds of 100 model and 40 policy updates; here 5 rounds of 200 and 10, and 100 policy updates of warm-up
   (AdMRL: 800). The models are not fitted during warm-up, when there is nothing new to fit.
 * Old and new data: half of every minibatch is the present task's, so that a shift of the dynamics is learned before the
   budget is over. The knowledge holds at most 20,000 segments of the sources' data, start states and the horizon.

@@ -25,7 +25,7 @@ class ModelBasedConfig(Config):
 
     warm_up_updates: int = Field(100, ge=0, description="Policy updates on the models before a task's first sample.")
     iterations: int = Field(5, ge=1, description="Rounds of model and policy updates after data was collected.")
-    model_updates: int = Field(100, ge=1, description="Updates of the models per round.")
+    model_updates: int = Field(200, ge=1, description="Updates of the models per round.")
     policy_updates: int = Field(10, ge=1, description="Policy updates per round, each on virtual samples of its own.")
     virtual_samples: int = Field(4000, ge=1, description="Least virtual steps per policy update.")
 
