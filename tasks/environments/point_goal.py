@@ -57,7 +57,7 @@ class PointGoalVectorEnv(BatchedArrayEnv):
     """Walk to a goal in the plane that is not observed: a family of tasks that differ in their reward.
 
     ## Description
-    The 2D navigation of MAML (Finn et al. 2017, section 5.1). The goal has to be found from the rewards.
+    The 2D navigation of MAML (Finn et al. 2017, section 5.3). The goal has to be found from the rewards.
 
     ## Action Space
     `Box(-0.1, 0.1, shape=(2,), dtype=float32)`: how far to move; longer moves are clipped.
