@@ -156,7 +156,7 @@ def test_it_learns_an_environment_with_equal_seeds_alike(tiny: SuiteSpec, name: 
     for disturbance in (1, 2):
         task = HarnessTask(spec, "target", 0, discrete=True)
         found = learners()[name]
-        agent = found.build(task.interface, found.Config(n_steps=50, neurons=20), 0, "cpu")
+        agent = found.build(task.interface, found.Config(n_envs=16, n_steps=50, neurons=20), 0, "cpu")
         torch.manual_seed(disturbance)
         start = agent.params()
         agent.load({}, ["body.1.weight"])
