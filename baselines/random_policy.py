@@ -51,6 +51,7 @@ class RandomPolicy(Method):
     id = "random"
     learners = ()
     experts = 0
+    units = ("env_steps", "samples", "episodes")
     uses_source = False
     control = "self"
 

@@ -284,7 +284,11 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
         spec = suite.transfers[transfer]
         roles = [(task, "target") for task in spec.targets]
         roles += [(task, "source") for task in spec.sources if method.uses_source]
+        units = learner.units if learner else method.units
         for task, role in roles:
+            if suite.tasks[task].unit not in units:
+                can = " or ".join(units)
+                return f"{transfer}: the budget of {task} is in {suite.tasks[task].unit}, {name} learns from {can}"
             interface = interface_of(suite, task, role, bool(learner and learner.discrete_only))
             if isinstance(interface, str):
                 return f"{transfer}: {task}: {interface}"

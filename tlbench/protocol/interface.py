@@ -175,6 +175,8 @@ class Learner(ABC):
     Config: ClassVar[type[BaseModel]] = Config
     discrete_only: ClassVar[bool] = False
     """Whether tasks with continuous actions are shown through the suite's frozen discretisation."""
+    units: ClassVar[tuple[Unit, ...]] = ("env_steps",)
+    """Units of the budgets that it can learn from."""
 
     def unsupported(self, interface: Interface) -> str | None:
         """Why this learner can't learn a task with this interface, or ``None`` if it can."""
@@ -285,6 +287,8 @@ class Method(ABC):
     """Id of another learner to train the experts with, under its default configuration."""
     uses_source: ClassVar[bool] = True
     """False for methods that learn the target from scratch: no knowledge at all."""
+    units: ClassVar[tuple[Unit, ...]] = ("env_steps",)
+    """Units of the budgets that it can work with, if it has no learner: with one, the learner's count."""
     control: ClassVar[Literal["scratch", "self"]] = "scratch"
     """The control: the learner from scratch, or the method itself with no knowledge (for one without a learner)."""
 

@@ -148,6 +148,7 @@ class CRARLearner(Learner):
     id = "crar"
     Config = CRARConfig
     discrete_only = True
+    units = ("env_steps", "samples")
 
     def unsupported(self, interface: Interface) -> str | None:
         """Why this learner can't learn a task with this interface, or ``None`` if it can."""

@@ -75,6 +75,7 @@ class MemoryLearner(Learner):
 
     Config = MemoryConfig
     discrete_only = True
+    units = ("env_steps", "episodes")
     kind: ClassVar[Kind]
     pattern_rate: ClassVar[float] = 0.05
 

@@ -352,3 +352,21 @@ def test_a_setting_that_the_study_makes_itself_is_refused(vary: Vary) -> None:
         plan(suite, "spam", (0,), "study", **setting)
     plan(suite, "spam", (0,), "far,study", **setting)  # it changes the other one
     plan(suite, "spam-ppo", (0,), "study", **setting)  # and another learner
+
+
+@pytest.mark.parametrize(
+    ("method", "suite", "words"),
+    [
+        ("scratch-vpg", "memory", "is in episodes, scratch-vpg learns from env_steps"),
+        ("maml", "memory", "is in episodes, maml learns from env_steps"),
+        ("scratch-plastic", "memory", ""),
+        ("random", "memory", ""),
+        ("spam-plastic", "memory", ""),
+    ],
+)
+def test_units_that_a_method_cannot_learn_from_are_refused(method: str, suite: str, words: str) -> None:
+    if not words:
+        assert plan(find_suite(suite), method).runs
+        return
+    with pytest.raises(TlbenchError, match=words):
+        plan(find_suite(suite), method)
