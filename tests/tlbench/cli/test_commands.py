@@ -86,6 +86,14 @@ def test_methods_of_one_learner(call: Call) -> None:
     assert "unknown learner 'nothing'" in err
 
 
+@pytest.mark.parametrize("suite", suites())
+def test_every_suite_is_shown_with_a_time(call: Call, suite: str) -> None:
+    code, out, _ = call("suites", suite)
+    assert code == 0
+    assert suites()[suite].digest in out
+    assert f"with {suites()[suite].seeds} seeds on" in out
+
+
 def test_suites_and_methods_list_what_is_found(call: Call) -> None:
     code, out, _ = call("suites")
     assert code == 0

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def command(
     suite: Annotated[str | None, typer.Argument(help="A suite's id, name or TOML file; none for a list.")] = None,
-    method: Annotated[str, typer.Option(help="Method whose time is estimated.")] = "spam",
+    method: Annotated[
+        str | None,
+        typer.Option(help="Method whose time is estimated; by default spam, or one that fits."),
+    ] = None,
 ) -> None:
     """List the suites, or show one suite's tasks, budgets, digest and estimated time."""
     from tlbench.protocol.discovery import find_suite, suites
@@ -24,7 +27,21 @@ def command(
         rows = [[s.id, s.title, str(len(s.transfers)), str(s.seeds), s.digest[:12]] for s in suites().values()]
         print_table("", ["suite", "title", "transfer tasks", "seeds", "digest"], rows)
         return
-    _show(find_suite(suite), method)
+    found = find_suite(suite)
+    _show(found, method or _typical(found))
+
+
+def _typical(suite: SuiteSpec) -> str:
+    """spam, if the suite supports it; else one that does, fine-tuning if possible."""
+    from tlbench.execution.plan import unsupported
+    from tlbench.execution.selection import MethodChoice
+    from tlbench.protocol.discovery import methods
+
+    names = sorted(methods(), key=lambda name: (not name.startswith("finetune-"), name))
+    for name in ("spam", *names):
+        if unsupported(suite, MethodChoice(name), tuple(suite.transfers)) is None:
+            return name
+    return "spam"
 
 
 def _show(suite: SuiteSpec, method: str) -> None:
