@@ -18,9 +18,10 @@ from pydantic import BaseModel
 from tlbench.execution.checks import Check, Problem, Sight, problem_of
 from tlbench.execution.conformance import watch
 from tlbench.execution.guard import GuardError, guarded, live
-from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan, RunNode, interface_of, make_plan, unsupported
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan, RunNode, make_plan
 from tlbench.execution.selection import MethodChoice, configured
 from tlbench.execution.store import Store
+from tlbench.execution.support import interface_of, unsupported
 from tlbench.execution.work import Job, work
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import Schedule, SuiteSpec, canonical_json

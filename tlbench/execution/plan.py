@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbench.execution.selection import MethodChoice, control_choice, learner_identity
+from tlbench.execution.support import check_settings, check_support
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of
-from tlbench.protocol.task import HarnessTask
 
 PROTOCOL = 1
 """Version of the harness's semantics; part of every key."""
@@ -127,8 +127,8 @@ def make_plan(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str], 
         TlbenchError: If a setting is wrong or the method doesn't support a task.
     """
     choice = choice.pinned()
-    _check_support(suite, choice, transfers)
-    _check_settings(suite, choice, transfers)
+    check_support(suite, choice, transfers)
+    check_settings(suite, choice, transfers)
     planner = _Planner(suite, choice)
     runs: dict[str, RunNode] = {}
     for node in (node for name in transfers for node in planner.runs(name, seeds)):
@@ -272,56 +272,3 @@ def expert_key(suite: SuiteSpec, task: str, learner: str, seed: int) -> str:
         "seed": seed,
     }
     return digest_of(content)
-
-
-def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> str | None:
-    """Why a method can't run on these transfer tasks, or ``None`` if it can."""
-    learner, method, name = choice.learner(), choice.method(), choice.entry().id
-    choice.learner_settings()  # none for a method without a learner
-    if learner is None and method.uses_source and method.experts:
-        return f'{name} wants experts but has no learner: experts = 0, or learners = ("vpg",)'
-    for transfer in transfers:
-        spec = suite.transfers[transfer]
-        roles = [(task, "target") for task in spec.targets]
-        roles += [(task, "source") for task in spec.sources if method.uses_source]
-        units = learner.units if learner else method.units
-        for task, role in roles:
-            if suite.tasks[task].unit not in units:
-                can = " or ".join(units)
-                return f"{transfer}: the budget of {task} is in {suite.tasks[task].unit}, {name} learns from {can}"
-            interface = interface_of(suite, task, role, bool(learner and learner.discrete_only))
-            if isinstance(interface, str):
-                return f"{transfer}: {task}: {interface}"
-            reason = learner.unsupported(interface) if learner else None
-            if reason is not None and learner:
-                return f"{transfer}: {learner.id} can't learn {task}: {reason}"
-            reason = method.unsupported(interface) if role == "target" else None
-            if reason is not None:
-                return f"{transfer}: {name} can't run on {task}: {reason}"
-    return None
-
-
-def interface_of(suite: SuiteSpec, task: str, role: Any, discrete: bool) -> Any:
-    """The interface of a task, or why there is none."""
-    try:
-        return HarnessTask(suite.tasks[task], role, 0, discrete=discrete).interface
-    except ValueError as error:
-        return str(error)
-
-
-def _check_support(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> None:
-    reason = unsupported(suite, choice, transfers)
-    if reason is not None:
-        raise TlbenchError(f"{choice.entry().id} does not support {suite.id}: {reason}")
-
-
-def _check_settings(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> None:
-    """Refuse a setting that would change nothing, because every transfer task sets it itself."""
-    learner = choice.entry().learner or ""
-    for key in choice.learner_settings():
-        if all(key in suite.transfers[name].learner.get(learner, {}) for name in transfers):
-            names = ", ".join(transfers)
-            raise TlbenchError(
-                f"--set learner.{key} would change nothing: the suite sets {key} itself on {names}; "
-                "leave it out, or change the suite in a copy of its file"
-            )

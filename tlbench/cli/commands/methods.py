@@ -13,8 +13,8 @@ def command(
     learner: Annotated[str | None, typer.Option(help="Only those of this learner, such as vpg.")] = None,
 ) -> None:
     """List the methods, with the suites that each supports."""
-    from tlbench.execution.plan import unsupported
     from tlbench.execution.selection import MethodChoice, find_learner
+    from tlbench.execution.support import unsupported
     from tlbench.protocol.discovery import aliases, methods, suites
 
     if learner is not None:

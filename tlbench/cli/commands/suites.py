@@ -33,8 +33,8 @@ def command(
 
 def _typical(suite: SuiteSpec) -> str:
     """spam, if the suite supports it; else one that does, fine-tuning if possible."""
-    from tlbench.execution.plan import unsupported
     from tlbench.execution.selection import MethodChoice
+    from tlbench.execution.support import unsupported
     from tlbench.protocol.discovery import methods
 
     names = sorted(methods(), key=lambda name: (not name.startswith("finetune-"), name))
