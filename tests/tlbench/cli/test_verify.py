@@ -332,9 +332,7 @@ class TestRunsThatAreReallyRun:
         result = call("--fresh-seeds")
         (made,) = (v for v in board.verifications(entry) if v.seeds == "fresh")
         assert made.test is not None
-        passed = (
-            made.test.p_value > ALPHA
-        )  # honest runs fail as often as the level says; seeds follow from the submission
+        passed = made.test.p_value > ALPHA  # honest runs fail as often as the level says
         assert result.exit_code == (0 if passed else 3), result.output
         assert (made.outcome, made.draw) == ("consistent" if passed else "different", 1)
         assert all(run.seed > 1000 and run.recorded is None for run in made.runs)
