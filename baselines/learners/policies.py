@@ -42,6 +42,20 @@ def unsupported_spaces(interface: Interface) -> str | None:
     return None
 
 
+def actor_critic_settings(config: Any) -> dict[str, Any]:
+    """Keyword arguments of :class:`LeanPolicy` from a configuration with the networks' settings.
+
+    Args:
+        config: Has ``hidden_sizes`` (policy and value alike), ``activation`` and ``log_std_init``.
+    """
+    return {
+        "net_arch": list(config.hidden_sizes),
+        "activation_fn": TORCH_ACTIVATIONS[config.activation],
+        "log_std_init": config.log_std_init,
+        "optimizer_kwargs": {"eps": 1e-5, "fused": True},
+    }
+
+
 class Noise:
     """Rows of noise for acting, drawn many at a time.
 

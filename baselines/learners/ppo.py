@@ -30,8 +30,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from tlbench.baselines.learners.agent import OnPolicyAgent, build_model
-from tlbench.baselines.learners.networks import TORCH_ACTIVATIONS, Activation
-from tlbench.baselines.learners.policies import LeanPolicy, unsupported_spaces
+from tlbench.baselines.learners.networks import Activation
+from tlbench.baselines.learners.policies import LeanPolicy, actor_critic_settings, unsupported_spaces
 from tlbench.protocol.interface import Config, Interface, Learner
 
 
@@ -121,12 +121,7 @@ class PPO(Learner):
             ent_coef=config.ent_coef,
             vf_coef=config.vf_coef,
             max_grad_norm=config.max_grad_norm,
-            policy_kwargs={
-                "net_arch": list(config.hidden_sizes),
-                "activation_fn": TORCH_ACTIVATIONS[config.activation],
-                "log_std_init": config.log_std_init,
-                "optimizer_kwargs": {"eps": 1e-5, "fused": True},
-            },
+            policy_kwargs=actor_critic_settings(config),
             seed=seed,
             device=device,
         )

@@ -25,8 +25,8 @@ from torch import nn
 from torch.nn import functional
 
 from tlbench.baselines.learners.agent import OnPolicyAgent, build_model
-from tlbench.baselines.learners.networks import TORCH_ACTIVATIONS, Activation
-from tlbench.baselines.learners.policies import LeanPolicy, unsupported_spaces
+from tlbench.baselines.learners.networks import Activation
+from tlbench.baselines.learners.policies import LeanPolicy, actor_critic_settings, unsupported_spaces
 from tlbench.baselines.learners.ppo import SeededOnPolicy
 from tlbench.protocol.interface import Config, Interface, Learner
 
@@ -142,12 +142,7 @@ class TRPO(Learner):
             batch_size=config.batch_size,
             learning_rate=config.learning_rate,
             gae_lambda=config.gae_lambda,
-            policy_kwargs={
-                "net_arch": list(config.hidden_sizes),
-                "activation_fn": TORCH_ACTIVATIONS[config.activation],
-                "log_std_init": config.log_std_init,
-                "optimizer_kwargs": {"eps": 1e-5, "fused": True},
-            },
+            policy_kwargs=actor_critic_settings(config),
             seed=seed,
             device=device,
         )

@@ -343,30 +343,3 @@ def test_a_study_keeps_its_settings_whatever_is_set() -> None:
     assert rates == {(plain,): 0.003, (study,): 0.001}
     with pytest.raises(TlbenchError, match="one and the same run"):
         make_plan(suite, MethodChoice("finetune-vpg", {"learner.learning_rate": 0.001}), (plain, study), (0,))
-
-
-def test_a_setting_that_the_study_makes_itself_is_refused(vary: Vary) -> None:
-    suite = vary(extra=STUDY)
-    setting = {"learner.learning_rate": 0.5}
-    with pytest.raises(TlbenchError, match="learning_rate would change nothing: the suite sets learning_rate"):
-        plan(suite, "spam", (0,), "study", **setting)
-    plan(suite, "spam", (0,), "far,study", **setting)  # it changes the other one
-    plan(suite, "spam-ppo", (0,), "study", **setting)  # and another learner
-
-
-@pytest.mark.parametrize(
-    ("method", "suite", "words"),
-    [
-        ("scratch-vpg", "memory", "is in episodes, scratch-vpg learns from env_steps"),
-        ("maml", "memory", "is in episodes, maml learns from env_steps"),
-        ("scratch-plastic", "memory", ""),
-        ("random", "memory", ""),
-        ("spam-plastic", "memory", ""),
-    ],
-)
-def test_units_that_a_method_cannot_learn_from_are_refused(method: str, suite: str, words: str) -> None:
-    if not words:
-        assert plan(find_suite(suite), method).runs
-        return
-    with pytest.raises(TlbenchError, match=words):
-        plan(find_suite(suite), method)

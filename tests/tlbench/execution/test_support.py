@@ -1,0 +1,44 @@
+"""What can't run on a suite is refused before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tlbench.execution.selection import MethodChoice
+from tlbench.execution.support import check_settings, check_support, unsupported
+from tlbench.protocol.discovery import find_suite
+from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.specs import SuiteSpec
+
+STUDY = """
+[transfers.study]
+sources = ["cartpole"]
+targets = ["pendulum"]
+relation = "far"
+scored = false
+learner.vpg = { learning_rate = 0.001 }
+"""
+
+
+def test_a_setting_that_the_study_makes_itself_is_refused(vary: Callable[..., SuiteSpec]) -> None:
+    suite = vary(extra=STUDY)
+    setting = {"learner.learning_rate": 0.5}
+    with pytest.raises(TlbenchError, match="learning_rate would change nothing: the suite sets learning_rate"):
+        check_settings(suite, MethodChoice("spam", setting), ("study",))
+    check_settings(suite, MethodChoice("spam", setting), ("far", "study"))  # it changes the other one
+    check_settings(suite, MethodChoice("spam-ppo", setting), ("study",))  # and another learner
+
+
+@pytest.mark.parametrize("method", ["scratch-vpg", "maml"])
+def test_units_that_a_method_cannot_learn_from_are_refused(method: str) -> None:
+    suite = find_suite("memory")
+    with pytest.raises(TlbenchError, match=f"is in episodes, {method} learns from env_steps"):
+        check_support(suite, MethodChoice(method), tuple(suite.transfers))
+
+
+@pytest.mark.parametrize("method", ["scratch-plastic", "spam-plastic", "random"])
+def test_units_that_a_method_learns_from_are_taken(method: str) -> None:
+    suite = find_suite("memory")
+    assert unsupported(suite, MethodChoice(method), tuple(suite.transfers)) is None
