@@ -9,7 +9,7 @@ import tlbench.tasks.environments  # noqa: F401
 from tlbench.tasks.environments.mujoco_dynamics import no_deprecations
 
 ELSEWHERE = {"tlbench/Atari-v1"}
-"""Emulated, so too slow for as many lanes: test_atari.py."""
+"""Emulated, so too slow for as many lanes: atari/."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

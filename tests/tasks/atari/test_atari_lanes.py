@@ -1,57 +1,22 @@
-"""Atari games: against Gymnasium's preprocessing, one against many lanes, Q*bert's levels, pictures, wrong options."""
+"""Atari games: against Gymnasium's preprocessing, one against many lanes, seeds, lost lives."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import ale_py
-import gymnasium
 import numpy as np
 import pytest
 from ale_py import roms
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
 import tlbench.tasks.environments  # noqa: F401
-from tlbench.protocol.errors import TlbenchError
+from tests.tasks.atari.opening import ale_of, make, single
 from tlbench.tasks.environments import atari_emulator
-from tlbench.tasks.environments.atari_emulator import AtariError, Cartridge, Emulator, import_ale
+from tlbench.tasks.environments.atari_emulator import import_ale
 from tlbench.tasks.environments.atari_game import DRAWS, AtariGame, AtariOptions
-from tlbench.tasks.environments.atari_paint import PAINTS, Painter
 
-ID = "tlbench/Atari-v1"
 NOOP, FIRE, UP, RIGHT, LEFT, DOWN = range(6)  # of Q*bert
-
-
-opened: list[Any] = []
-
-
-@pytest.fixture(autouse=True)
-def _close() -> Iterator[None]:
-    """Loading a game takes longer than most tests: closed environments give their emulators to the next."""
-    yield
-    for env in opened:
-        env.close()
-    opened.clear()
-
-
-def make(lanes: int, autoreset: str = "same_step", **options: Any) -> Any:
-    opened.append(
-        gymnasium.make_vec(
-            ID, num_envs=lanes, vectorization_mode="vector_entry_point", autoreset_mode=autoreset, **options
-        )
-    )
-    return opened[-1]
-
-
-def single(**options: Any) -> Any:
-    opened.append(gymnasium.make(ID, disable_env_checker=True, **options))
-    return opened[-1]
-
-
-def ale_of(envs: Any, lane: int = 0) -> Any:
-    return envs._games[lane]._ale
 
 
 def stock(size: int, skip: int, limit: int, life_loss: bool, **options: Any) -> Any:
@@ -249,130 +214,6 @@ def test_repeated_actions_are_seeded() -> None:
     np.testing.assert_array_equal(run(5, 0.0), run(6, 0.0))
 
 
-def hops(envs: Any, *actions: int) -> list[float]:
-    """What each hop of Q*bert's pays: two steps with the action, then waiting until it has landed."""
-    return [sum(float(envs.step(np.array([action]))[1][0]) for action in [hop, hop] + [NOOP] * 6) for hop in actions]
-
-
-def wait(envs: Any, steps: int) -> None:
-    for _ in range(steps):
-        envs.step(np.array([NOOP]))
-
-
-INTRO = 38
-"""Steps before Q*bert can be moved."""
-
-
-def test_a_cube_of_qberts_second_level_takes_two_hops() -> None:
-    one, two = (make(1, game="qbert", level=level, noop_max=0) for level in (1, 2))
-    for envs in (one, two):
-        envs.reset(seed=0)
-        wait(envs, INTRO)
-    path = (RIGHT, LEFT, RIGHT, LEFT)  # to a cube and back to the top, twice
-    assert hops(one, *path) == [25, 25, 0, 0]
-    assert hops(two, *path) == [0, 0, 25, 25]
-    assert ale_of(two).getRAM()[[57, 99]].tolist() == [4, 4]
-
-
-def test_qberts_second_level_survives_a_lost_life_and_a_reset() -> None:
-    envs = make(1, game="qbert", level=2, noop_max=0)
-    envs.reset(seed=0)
-    ale = ale_of(envs)
-    wait(envs, INTRO)
-    for lives in (3, 2):  # jump off, twice
-        hops(envs, UP)
-        wait(envs, 90)
-        assert ale.lives() == lives
-    assert hops(envs, RIGHT, LEFT, RIGHT, LEFT) == [0, 0, 25, 25]
-    ale.reset_game()
-    assert ale.getRAM()[[57, 99]].tolist() == [0, 0]  # cleared, so it has to be written after every reset
-    envs.reset(seed=0)
-    wait(envs, INTRO)
-    assert hops(envs, RIGHT, LEFT, RIGHT, LEFT) == [0, 0, 25, 25]
-    for _ in range(2000):  # to the end of the game
-        if envs.step(np.array([UP]))[2][0]:
-            break
-    assert ale.getEpisodeFrameNumber() == 0  # autoreset
-    wait(envs, INTRO)
-    assert hops(envs, RIGHT, LEFT, RIGHT, LEFT) == [0, 0, 25, 25]
-
-
-def test_inverse_is_the_complement_of_every_pixel_and_nothing_else() -> None:
-    plain, inverse = make(2, game="breakout", fire_reset=True), make(2, game="breakout", fire_reset=True, inverse=True)
-    np.testing.assert_array_equal(inverse.reset(seed=1)[0], 255 - plain.reset(seed=1)[0])
-    rng = np.random.default_rng(0)
-    for _ in range(80):
-        actions = rng.integers(4, size=2)
-        got, want = inverse.step(actions), plain.step(actions)
-        np.testing.assert_array_equal(got[0], 255 - want[0])
-        np.testing.assert_array_equal(got[1], want[1])
-
-
-def painted(paint: str, step: int = 0) -> Any:
-    frame = np.zeros((210, 160), np.uint8)
-    Painter(paint, frame.shape)(frame, step)
-    return frame
-
-
-def extent(picture: Any) -> tuple[int, int, int, int]:
-    rows, columns = np.nonzero(picture)
-    return rows.min(), rows.max(), columns.min(), columns.max()
-
-
-def test_what_is_painted() -> None:
-    rectangle = painted("constant-rectangle")
-    assert extent(rectangle) == (154, 157, 120, 127)
-    assert np.count_nonzero(rectangle) == 4 * 8
-    squares = [painted("moving-square", step) for step in (0, 999, 1000, 2000, 3000)]
-    assert [extent(square) for square in squares] == [
-        (154, 159, column, column + 5) for column in (40, 40, 80, 120, 40)
-    ]
-    lines, diagonals = painted("green-lines"), painted("diagonals")
-    starts = [98, 114, 130, 146, 162, 178]
-    assert sorted(set(np.nonzero(lines)[0])) == sorted(row + below for row in starts for below in (0, 1))
-    assert [np.count_nonzero(lines[row]) for row in starts] == [2 * (77 - row) for row in range(32, 77, 8)]
-    assert extent(diagonals) == (98, 187, 8, 97)
-    assert np.count_nonzero(diagonals) == np.count_nonzero(lines)
-    for diagonal in range(0, 90, 2):
-        assert diagonals[98 + diagonal, 8 + diagonal]
-    assert len({painted(paint).max() for paint in PAINTS}) == len(PAINTS)
-
-
-@pytest.mark.parametrize("paint", PAINTS)
-def test_paint_changes_the_picture_alone(paint: str) -> None:
-    plain, other = make(1, game="breakout", fire_reset=True), make(1, game="breakout", fire_reset=True, paint=paint)
-    differs = plain.reset(seed=3)[0] != other.reset(seed=3)[0]
-    assert differs[0, 3].any()
-    assert not differs[0, :3].any()  # the black pictures from before the start
-    seen = np.zeros((210, 160), bool)
-    for step in (0, 1000, 2000):
-        seen |= painted(paint, step) > 0
-    rows, columns = np.nonzero(seen)
-    allowed = np.zeros((84, 84), bool)
-    for row, column in zip(rows, columns, strict=True):  # pixels of the small picture that a painted one falls into
-        allowed[
-            int(row * 0.4) : int((row + 1) * 0.4 - 1e-9) + 1, int(column * 0.525) : int(column * 0.525 + 0.525) + 1
-        ] = True
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        actions = rng.integers(4, size=1)
-        got, want = other.step(actions), plain.step(actions)
-        different = got[0][0, 3] != want[0][0, 3]
-        assert different.any()
-        assert not different[~allowed].any()
-        np.testing.assert_array_equal(got[1:4], want[1:4])
-
-
-def test_the_moving_square_starts_in_a_drawn_place_and_moves() -> None:
-    envs = make(2, game="breakout", paint="moving-square", noop_max=0, frame_skip=1, screen_size=40)
-    starts = [picture for seed in range(0, 10, 2) for picture in envs.reset(seed=seed)[0]]
-    assert len({picture.tobytes() for picture in starts}) == 3
-    for _ in range(999):
-        before = envs.step(np.zeros(2, int))[0]
-    after = envs.step(np.zeros(2, int))[0]
-    assert (before[:, 3] != after[:, 3]).any(axis=(1, 2)).all()
-
-
 def test_who_never_fires_never_ends_unless_fire_is_pressed_for_it() -> None:
     stuck, served = make(1, game="breakout"), make(1, "disabled", game="breakout", fire_reset=True)
     stuck.reset(seed=0), served.reset(seed=0)
@@ -422,94 +263,3 @@ def test_closed_lanes_lend_their_emulators_to_the_next() -> None:
     one = single(game="qbert", difficulty=1)
     one.close()
     one.close()
-
-
-def test_shared_action_sets() -> None:
-    shared = "NOOP FIRE UP RIGHT LEFT DOWN"
-    breakout, qbert = make(1, game="breakout", action_set=shared), make(1, game="qbert")
-    assert breakout.single_action_space == qbert.single_action_space
-    own = make(1, game="breakout")
-    np.testing.assert_array_equal(breakout.reset(seed=0)[0], own.reset(seed=0)[0])
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        action = rng.integers(4, size=1)
-        translated = np.array([(NOOP, FIRE, RIGHT, LEFT)[action[0]]])
-        np.testing.assert_array_equal(breakout.step(translated)[0], own.step(action)[0])
-    for unknown in (UP, DOWN):  # does nothing in Breakout
-        breakout.reset(seed=1), own.reset(seed=1)
-        breakout.step(np.array([FIRE])), own.step(np.array([FIRE]))
-        for _ in range(30):
-            np.testing.assert_array_equal(breakout.step(np.array([unknown]))[0], own.step(np.array([NOOP]))[0])
-    assert make(1, game="breakout", action_set="full").single_action_space.n == 18
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"game": "SpaceInvaders"}, "there is no Atari game 'SpaceInvaders': did you mean space_invaders"),
-        ({"game": "qqqqq"}, "there is no Atari game 'qqqqq': names are those of ale_py.roms"),
-        ({"game": "combat"}, "combat is a game that ale-py can't play alone"),
-        ({"game": 3}, "game must be a text"),
-        ({"game": "breakout", "mode": 3}, "breakout has no mode 3; it has: 0, 4, 8"),
-        ({"game": "breakout", "difficulty": 2}, "breakout has no difficulty 2; it has: 0, 1"),
-        ({"game": "demon_attack", "mode": 0}, "demon_attack has no mode 0; it has: 1, 3, 5, 7"),
-        ({"game": "breakout", "level": 2}, "level must be 1 or 2 for qbert, and 1 for other games, got 2 for breakout"),
-        ({"game": "qbert", "level": 3}, "level must be 1 or 2 for qbert"),
-        ({"game": "breakout", "paint": "pink"}, "there is no paint 'pink'; there are constant-rectangle"),
-        ({"game": "pong", "paint": "diagonals"}, "paint is for breakout"),
-        ({"game": "freeway", "fire_reset": True}, "fire_reset needs a game with the action FIRE"),
-        ({"game": "breakout", "action_set": "NOOP JUMP"}, "action_set must be 'minimal', 'full' or different names"),
-        ({"game": "breakout", "action_set": "NOOP NOOP"}, "action_set must be"),
-        ({"game": "breakout", "action_set": ""}, "action_set must be"),
-        ({"game": "breakout", "screen_size": 0}, "screen_size must be at least 1"),
-        ({"game": "breakout", "screen_size": 84.0}, "screen_size must be a whole number"),
-        ({"game": "breakout", "noop_max": -1}, "noop_max must be at least 0"),
-        ({"game": "breakout", "inverse": 1}, "inverse must be true or false"),
-        ({"game": "breakout", "repeat_action_probability": 1.0}, r"repeat_action_probability must lie in \[0, 1\)"),
-    ],
-)
-def test_wrong_options(options: dict[str, Any], message: str) -> None:
-    for build in (lambda: make(2, **options), lambda: single(**options)):
-        with pytest.raises(TlbenchError, match=message) as caught:
-            build()
-        assert "\n" not in str(caught.value)
-
-
-def test_unknown_options_are_named() -> None:
-    with pytest.raises(TypeError, match="gmae"):
-        make(1, gmae="breakout")
-
-
-@pytest.mark.parametrize("module", ["ale_py", "cv2"])
-def test_a_missing_package_is_named(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(AtariError, match=r"pip install 'tlbench\[atari\]'$"):
-        make(1, game="breakout")
-
-
-def test_a_missing_or_damaged_rom_is_told(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for folder in (tmp_path, tmp_path / "none"):
-        monkeypatch.setenv("ALE_ROMS_DIR", str(folder))
-        with pytest.raises(AtariError, match="the ROM of breakout is missing"):
-            Emulator(Cartridge("breakout"))
-    (tmp_path / "breakout.bin").write_bytes(b"\0" * 2048)
-    monkeypatch.setenv("ALE_ROMS_DIR", str(tmp_path))
-    with pytest.raises(AtariError, match="the ROM of breakout is missing"):
-        Emulator(Cartridge("breakout"))
-
-
-def test_wrong_numbers_of_lanes_limits_and_modes() -> None:
-    with pytest.raises(ValueError, match="num_envs"):
-        make(0, game="breakout")
-    with pytest.raises(ValueError, match="max_episode_steps"):
-        make(1, game="breakout", max_episode_steps=0)
-    with pytest.raises(ValueError, match="autoreset_mode must be"):
-        make(1, "next_step", game="breakout")
-
-
-def test_the_single_environment_passes_gymnasiums_checker() -> None:
-    env = gymnasium.make(ID, game="breakout")  # warns, which is an error here, where its checker objects
-    env.reset(seed=0)
-    for _ in range(10):
-        env.step(env.action_space.sample())
-    env.close()
