@@ -9,6 +9,7 @@ import gymnasium
 import tlbench.tasks.environments  # noqa: F401
 
 ID = "tlbench/Atari-v1"
+NOOP, FIRE, UP, RIGHT, LEFT, DOWN = range(6)  # of Q*bert
 
 opened: list[Any] = []
 

@@ -11,12 +11,10 @@ from ale_py import roms
 from gymnasium.wrappers import AtariPreprocessing, FrameStackObservation, TimeLimit
 
 import tlbench.tasks.environments  # noqa: F401
-from tests.tasks.atari.opening import ale_of, make, single
+from tests.tasks.atari.opening import FIRE, LEFT, NOOP, RIGHT, ale_of, make, single
 from tlbench.tasks.environments import atari_emulator
 from tlbench.tasks.environments.atari_emulator import import_ale
 from tlbench.tasks.environments.atari_game import DRAWS, AtariGame, AtariOptions
-
-NOOP, FIRE, UP, RIGHT, LEFT, DOWN = range(6)  # of Q*bert
 
 
 def stock(size: int, skip: int, limit: int, life_loss: bool, **options: Any) -> Any:

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 import tlbench.tasks.environments  # noqa: F401
-from tests.tasks.atari.opening import ID, make, single
+from tests.tasks.atari.opening import DOWN, FIRE, ID, LEFT, NOOP, RIGHT, UP, make, single
 from tlbench.protocol.errors import TlbenchError
 from tlbench.tasks.environments.atari_emulator import AtariError, Cartridge, Emulator
-
-NOOP, FIRE, UP, RIGHT, LEFT, DOWN = range(6)  # of Q*bert
 
 
 def test_shared_action_sets() -> None:

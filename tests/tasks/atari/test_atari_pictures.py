@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 import tlbench.tasks.environments  # noqa: F401
-from tests.tasks.atari.opening import ale_of, make
+from tests.tasks.atari.opening import LEFT, NOOP, RIGHT, UP, ale_of, make
 from tlbench.tasks.environments.atari_paint import PAINTS, Painter
-
-NOOP, FIRE, UP, RIGHT, LEFT, DOWN = range(6)  # of Q*bert
 
 
 def hops(envs: Any, *actions: int) -> list[float]:
