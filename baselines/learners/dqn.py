@@ -7,10 +7,10 @@ DQN: one target network, no double estimator, Huber loss, gradients clipped by n
 
 In words: the lanes play epsilon-greedily into one replay memory. Every ``train_freq`` steps of all lanes, the network
 takes ``gradient_steps`` Adam steps on minibatches from it. So there are ``gradient_steps / (train_freq * n_envs)``
-updates per environment step: 1/2 with vectors, 1/4 (Nature's) with images. Every ``target_update_interval`` environment
-steps the target network takes over the Q-network's parameters. Epsilon falls from 1 to ``exploration_final`` over
-``exploration_fraction`` of the budget. An episode that a time limit ends is bootstrapped. The discount is the task's.
-Tasks with continuous actions are played through the suite's frozen list of actions.
+updates per environment step: 1/4, as Nature's. Every ``target_update_interval`` environment steps the target network
+takes over the Q-network's parameters. Epsilon falls from 1 to ``exploration_final`` over ``exploration_fraction`` of the
+budget. An episode that a time limit ends is bootstrapped. The discount is the task's. Tasks with continuous actions are
+played through the suite's frozen list of actions.
 
 Which settings go with which kind of observation, and why, is in ``dqn_settings``. What they came to is in the record
 (``settings``).
