@@ -23,7 +23,6 @@ from tlbench.protocol.records import Record
 from tlbench.protocol.specs import Schedule, SuiteSpec, TaskSpec
 from tlbench.protocol.task import HarnessTask
 
-FACTOR = 5
 POINTS = 100
 EPISODES = 5
 LAST_SHARE = 10
@@ -68,6 +67,7 @@ def measure(
     seeds: int,
     jobs: int | None,
     out: Path,
+    factor: float = 5.0,
 ) -> list[Measured]:
     """Measure a suite's references.
 
@@ -78,15 +78,18 @@ def measure(
         seeds: Seeds per learner.
         jobs: Processes.
         out: Folder for the runs, which are kept and not run again.
+        factor: Budget of a reference run, as a multiple of the target budget.
 
     Raises:
-        TlbenchError: If a task or learner is unknown, or a run failed.
+        TlbenchError: If a task or learner is unknown, the factor is not positive, or a run failed.
     """
+    if factor <= 0:
+        raise TlbenchError(f"a reference run needs a positive multiple of the target budget, not {factor:g}")
     targets = [name for name, task in suite.tasks.items() if task.target is not None]
     for name in tasks or ():
         if name not in targets:
             raise TlbenchError(f"{suite.id} has no target {name!r}; it has: {', '.join(targets)}")
-    longer = suite.model_copy(update={"tasks": {name: _longer(task) for name, task in suite.tasks.items()}})
+    longer = suite.model_copy(update={"tasks": {name: _longer(task, factor) for name, task in suite.tasks.items()}})
     chosen = [name for name in targets if tasks is None or name in tasks]
     numbers = range(FIRST_SEED, FIRST_SEED + seeds)
     nodes = {
@@ -102,7 +105,7 @@ def measure(
     _run(store, [node for group in nodes.values() for node in group], jobs or usable_cores())
     random = {task: random_returns(suite.tasks[task]) for task in chosen}
     return [
-        _measured(suite.tasks[task], task, learner, random[task], [store.load_expert(n.key)[1] for n in group])
+        _measured(suite.tasks[task], task, learner, random[task], [store.load_expert(n.key)[1] for n in group], factor)
         for (task, learner), group in nodes.items()
     ]
 
@@ -119,11 +122,12 @@ def random_returns(task: TaskSpec, episodes: int = RANDOM_EPISODES) -> np.ndarra
     return np.array(returns)
 
 
-def _longer(task: TaskSpec) -> TaskSpec:
+def _longer(task: TaskSpec, factor: float) -> TaskSpec:
     if task.target is None:
         return task
-    schedule = Schedule(budget=FACTOR * task.target.budget, points=POINTS, episodes=EPISODES)
-    return task.model_copy(update={"source": schedule, "wall_limit": FACTOR * task.wall_limit})
+    longer = task.target.scaled(factor)
+    schedule = Schedule(budget=longer.budget, points=POINTS, episodes=EPISODES)
+    return task.model_copy(update={"source": schedule, "wall_limit": factor * task.wall_limit})
 
 
 def _run(store: Store, nodes: list[ExpertNode], jobs: int) -> None:
@@ -138,7 +142,12 @@ def _run(store: Store, nodes: list[ExpertNode], jobs: int) -> None:
 
 
 def _measured(
-    task: TaskSpec, name: str, learner: str, random: np.ndarray[tuple[int], np.dtype[np.float64]], records: list[Record]
+    task: TaskSpec,
+    name: str,
+    learner: str,
+    random: np.ndarray[tuple[int], np.dtype[np.float64]],
+    records: list[Record],
+    factor: float,
 ) -> Measured:
     experts = np.array([record.diagnostics["mean_return"] for record in records], dtype=np.float64)
     budget = task.schedule("target").budget
@@ -157,7 +166,7 @@ def _measured(
         learner=learner,
         expert=float(experts.mean()),
         expert_error=_standard_error(experts),
-        median_steps=round(median * FACTOR * budget) if np.isfinite(median) else None,
+        median_steps=round(median * factor * budget) if np.isfinite(median) else None,
         share_reached=float(np.mean(reached)),
     )
 

@@ -19,17 +19,18 @@ def command(
     seeds: Annotated[int, typer.Option(help="Seeds per learner, their own (from 1000 on).")] = 10,
     jobs: Annotated[int | None, typer.Option(help="Processes; all usable cores by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the reference runs.")] = Path("runs/reference"),
+    factor: Annotated[float, typer.Option(help="Budget of a reference run, in target budgets.")] = 5.0,
 ) -> None:
     """Measure a suite's references.
 
-    Random: the uniform policy over 1,000 episodes. Expert: the best reference learner at five times the target budget,
-    its best checkpoint on fresh episodes, mean over its own seeds. Time to threshold: from scratch, in units.
+    Random: the uniform policy over 1,000 episodes. Expert: the best reference learner at a multiple of the target
+    budget, its best checkpoint on fresh episodes, mean over its own seeds. Time to threshold: from scratch, in units.
     """
     from tlbench.cli.references import measure
     from tlbench.protocol.discovery import find_suite
 
     names = [name.strip() for name in tasks.split(",")] if tasks else None
-    found = measure(find_suite(suite), learners.split(","), names, seeds, jobs, out)
+    found = measure(find_suite(suite), learners.split(","), names, seeds, jobs, out, factor)
     rows = [
         [
             r.task,
