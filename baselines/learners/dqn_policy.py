@@ -85,6 +85,7 @@ class LeanQPolicy(DQNPolicy):
         if not names:
             raise ValueError(f"activation_fn must be one of {', '.join(TORCH_ACTIVATIONS)}, not {self.activation_fn}")
         self.activation = names[0]
+        self._layers = weighted_layers(self.q_net)  # looked up at every step: walking the modules would cost more
         if is_image_space(self.observation_space):
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             for module in self.modules():
@@ -98,13 +99,13 @@ class LeanQPolicy(DQNPolicy):
 
     def in_numpy(self) -> bool:
         """Whether the network is an MLP on the CPU."""
-        return self.device.type == "cpu" and all(isinstance(m, nn.Linear) for m in weighted_layers(self.q_net))
+        return self.device.type == "cpu" and all(isinstance(m, nn.Linear) for m in self._layers)
 
     def greedy(self, obs: Array) -> NDArray[np.int64]:
         """The actions of highest value, ``[lanes]``."""
         if self.in_numpy():
             x: Float32 = np.asarray(obs, dtype=np.float32).reshape(len(obs), -1)
-            chosen: NDArray[np.int64] = mlp(x, layer_views(linears(self.q_net)), self.activation).argmax(axis=1)
+            chosen: NDArray[np.int64] = mlp(x, layer_views(self._layers), self.activation).argmax(axis=1)
             return chosen
         with torch.no_grad():
             values: torch.Tensor = self.q_net(torch.as_tensor(obs, device=self.device))
