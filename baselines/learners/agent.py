@@ -79,8 +79,12 @@ class LivePolicy:
         return self._policy.freeze()
 
 
-class _Divergence(BaseCallback):
-    """Raises ``DivergedError`` before a rollout is collected with parameters that are not finite."""
+class Divergence(BaseCallback):
+    """Raises ``DivergedError`` before a rollout is collected with parameters that are not finite.
+
+    Args:
+        agent: The agent that is trained.
+    """
 
     def __init__(self, agent: ModelAgent) -> None:
         super().__init__()
@@ -118,7 +122,7 @@ class ModelAgent(ABC):
         task.publish(self.policy)
         try:
             self.model.set_env(self._prepare(task.envs(self.model.n_envs)))
-            self.model.learn(max(task.budget - task.spent, 1), callback=_Divergence(self), log_interval=None)
+            self.model.learn(max(task.budget - task.spent, 1), callback=self._watch(task), log_interval=None)
         except BudgetExhausted:
             pass
         self.check_finite()
@@ -151,6 +155,11 @@ class ModelAgent(ABC):
     def _prepare(self, envs: VecEnv) -> VecEnv:
         """The lanes as the model is to see them."""
         return envs
+
+    def _watch(self, task: BudgetedTask) -> BaseCallback:
+        """What is called while the model learns."""
+        del task
+        return Divergence(self)
 
     @abstractmethod
     def _renew(self) -> None:

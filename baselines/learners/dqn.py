@@ -8,9 +8,9 @@ DQN: one target network, no double estimator, Huber loss, gradients clipped by n
 In words: the lanes play epsilon-greedily into one replay memory. Every ``train_freq`` steps of all lanes, the network
 takes ``gradient_steps`` Adam steps on minibatches from it. So there are ``gradient_steps / (train_freq * n_envs)``
 updates per environment step: 1/4, as Nature's. Every ``target_update_interval`` environment steps the target network
-takes over the Q-network's parameters. Epsilon falls from 1 to ``exploration_final`` over ``exploration_fraction`` of the
-budget. An episode that a time limit ends is bootstrapped. The discount is the task's. Tasks with continuous actions are
-played through the suite's frozen list of actions.
+takes over the Q-network's parameters. Epsilon falls from 1 to ``exploration_final`` over ``exploration_fraction`` of
+the budget. An episode that a time limit ends is bootstrapped. The discount is the task's. Tasks with continuous actions
+are played through the suite's frozen list of actions.
 
 Which settings go with which kind of observation, and why, is in ``dqn_settings``. What they came to is in the record
 (``settings``).
@@ -21,13 +21,16 @@ from __future__ import annotations
 from typing import Any
 
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 
 from tlbench.baselines.learners.agent import ModelAgent, build_model
+from tlbench.baselines.learners.dqn_checkpoint import CheckpointedTraining
 from tlbench.baselines.learners.dqn_model import LeanDQN
 from tlbench.baselines.learners.dqn_policy import Convolutions, LeanQPolicy, conv_features, q_parameters_by_role
 from tlbench.baselines.learners.dqn_replay import FrameReplayBuffer, SeededReplayBuffer
 from tlbench.baselines.learners.dqn_settings import DQNConfig, is_image, preset
 from tlbench.baselines.learners.networks import TORCH_ACTIVATIONS
+from tlbench.protocol.checkpoint import Resumable
 from tlbench.protocol.interface import BudgetedTask, Interface, JSONValue, Learner, Params
 
 
@@ -64,6 +67,13 @@ class DQNAgent(ModelAgent):
         """
         self.model.replay_buffer.reset()
         super().train(task)
+
+    def _watch(self, task: BudgetedTask) -> BaseCallback:
+        checkpoints = task.checkpoints if isinstance(task, Resumable) else None
+        if checkpoints is None:
+            return super()._watch(task)
+        checkpoints.begin()
+        return CheckpointedTraining(self, self.model, checkpoints)
 
     def _renew(self) -> None:
         policy = self.model.policy

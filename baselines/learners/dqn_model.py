@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,10 @@ class LeanDQN(stable_baselines3.DQN):
         clip_rewards: Whether rewards are clipped to [-1, 1] for learning (Mnih et al. 2015).
         reward_scale: Factor on rewards for learning, before they are clipped.
         **kwargs: As for SB3's ``DQN``.
+
+    Attributes:
+        replayed: Gives the actions of a training that is replayed, for that many lanes; meanwhile nothing is explored
+            and nothing learnt. ``None`` otherwise.
     """
 
     policy: LeanQPolicy
@@ -41,6 +46,7 @@ class LeanDQN(stable_baselines3.DQN):
     def __init__(self, *args: Any, clip_rewards: bool = False, reward_scale: float = 1.0, **kwargs: Any) -> None:
         self.clip_rewards = clip_rewards
         self.reward_scale = reward_scale
+        self.replayed: Callable[[int], NDArray[np.int64]] | None = None
         self._update: NumpyUpdate | None = None
         kwargs.setdefault("replay_buffer_class", SeededReplayBuffer)
         super().__init__(*args, **kwargs)
@@ -96,8 +102,8 @@ class LeanDQN(stable_baselines3.DQN):
         return RolloutReturn(train_freq.frequency * env.num_envs, episodes, continue_training=True)
 
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
-        """Take ``gradient_steps`` steps; none if every parameter is frozen."""
-        if not any(p.requires_grad for p in self.q_net.parameters()):
+        """Take ``gradient_steps`` steps; none if every parameter is frozen, or in a replay."""
+        if self.replayed is not None or not any(p.requires_grad for p in self.q_net.parameters()):
             return
         self._update_learning_rate(self.policy.optimizer)
         if self.policy.in_numpy() and isinstance(self.replay_buffer, SeededReplayBuffer):
@@ -110,16 +116,26 @@ class LeanDQN(stable_baselines3.DQN):
     def _explore(self, obs: Array, warming_up: bool) -> NDArray[np.int64]:
         """Per lane, a uniform action with probability ``exploration_rate`` (1 while warming up), else the best."""
         lanes = len(obs)
+        if self.replayed is not None:
+            return self.replayed(lanes)
         drawn = self._exploration_rng.integers(int(self.action_space.n), size=lanes)  # type: ignore[attr-defined]
         if warming_up:
             return drawn
         random = self._exploration_rng.random(lanes) < self.exploration_rate
         return drawn if random.all() else np.where(random, drawn, self.policy.greedy(obs))
 
+    def renew_update(self) -> None:
+        """Follow parameters and moments that were set from outside."""
+        begun = self._n_updates > 0 and self.policy.in_numpy()
+        self._update = self._new_update() if begun and any(p.requires_grad for p in self.q_net.parameters()) else None
+
+    def _new_update(self) -> NumpyUpdate:
+        layers, targets = linears(self.q_net), linears(self.q_net_target)
+        return NumpyUpdate(layers, targets, self.policy.activation, self.policy.optimizer)
+
     def _train_in_numpy(self, buffer: SeededReplayBuffer, gradient_steps: int, batch_size: int) -> None:
         if self._update is None or not self._update.holds(self.policy.optimizer):
-            layers, targets = linears(self.q_net), linears(self.q_net_target)
-            self._update = NumpyUpdate(layers, targets, self.policy.activation, self.policy.optimizer)
+            self._update = self._new_update()
         obs, actions, rewards, next_obs, ended = buffer.arrays(buffer.draw(gradient_steps, batch_size))
         shape = (gradient_steps, batch_size, -1)
         obs, next_obs = (x.astype(np.float32, copy=False).reshape(shape) for x in (obs, next_obs))
@@ -142,4 +158,4 @@ class LeanDQN(stable_baselines3.DQN):
             self.policy.optimizer.step()
 
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_update"]
+        return [*super()._excluded_save_params(), "_update", "replayed"]

@@ -5,7 +5,7 @@ A setting that is ``None`` stands for the value that goes with the kind of obser
 * ``VECTORS``, a 1-D Box, or a Box of floats, which is flattened: an MLP, updated in NumPy.
 * ``NATURE``, 8-bit images of 64 x 64 and more, channels first: Nature's network, replay, exploration (as a share of
   the document's 25 million steps), target updates, reward and error clipping; as SB3, Adam instead of RMSProp.
-* ``SMALL_IMAGES``, images of 24 x 24 and more: a smaller network of the same kind, replay and schedules for budgets of
+* ``SMALL_IMAGES``, images of 32 x 32 and more: a smaller network of the same kind, replay and schedules for budgets of
   some hundred thousand steps.
 * ``TINY_IMAGES``, images of 7 x 7 and more: the same with kernels that fit.
 
@@ -113,16 +113,16 @@ SMALL_IMAGES = NATURE.model_copy(
         "target_update_interval": 2_000,
         "exploration_fraction": 0.2,
         "exploration_final": 0.05,
-        "conv_layers": ((16, 4, 2), (32, 4, 2), (32, 3, 1)),
+        "conv_layers": ((16, 6, 3), (32, 4, 2), (32, 3, 1)),
         "hidden_sizes": (128,),
     }
 )
-"""Images of 24 x 24 to 63 x 63; of 42 x 42, they leave as many positions as Nature's do of 84 x 84."""
+"""Images of 32 x 32 to 63 x 63; of 42 x 42, they leave 13 x 13, 5 x 5 and 3 x 3 positions."""
 
 TINY_IMAGES = SMALL_IMAGES.model_copy(
     update={"conv_layers": ((16, 3, 1), (32, 3, 1), (32, 3, 1)), "stacked_frames": False}
 )
-"""Images of 7 x 7 to 23 x 23, a pixel or two per object."""
+"""Images of 7 x 7 to 31 x 31, a pixel or two per object."""
 
 MOST_LAYERS = max(settings.weighted_layers() for settings in (VECTORS, NATURE, SMALL_IMAGES, TINY_IMAGES))
 """Weighted layers of the deepest of these networks."""
@@ -133,7 +133,7 @@ def preset(space: spaces.Space[Any]) -> DQNConfig:
     if not is_image(space):
         return VECTORS
     side = min(space.shape[1:])  # type: ignore[index]  # an image has a shape
-    return NATURE if side >= 64 else SMALL_IMAGES if side >= 24 else TINY_IMAGES
+    return NATURE if side >= 64 else SMALL_IMAGES if side >= 32 else TINY_IMAGES
 
 
 def is_image(space: spaces.Space[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ class Request:
         jobs: Processes; as many as there is room for if ``None``.
         device: Torch device.
         place: Where they run.
+        checkpoint_minutes: Minutes between checkpoints of a run under way; 0 for none.
     """
 
     suite: SuiteSpec
@@ -49,6 +51,7 @@ class Request:
     jobs: int | None
     device: str
     place: Place = field(default_factory=Place)
+    checkpoint_minutes: float = 10.0
 
     def estimator(self) -> Estimator:
         """Estimates the time of nodes, from earlier results where there are any."""
@@ -137,6 +140,7 @@ def prepare(
     executor: str = "local",
     ray_address: str | None = None,
     runs_per_gpu: int = 1,
+    checkpoint_minutes: float = 10.0,
     read_only: bool = False,
 ) -> Request:
     """Check and plan an evaluation; the arguments are those of :func:`evaluate`.
@@ -157,13 +161,15 @@ def prepare(
         check_device(device)
     if jobs is not None and jobs < 1:
         raise TlbenchError(f"--jobs must be at least 1, not {jobs}")
+    if not 0 <= checkpoint_minutes < math.inf:
+        raise TlbenchError(f"--checkpoint-minutes must be at least 0 (none), not {checkpoint_minutes:g}")
     plan = make_plan(spec, MethodChoice(method, dict(settings or {})), *chosen)
     store = Store(Path(out), spec)
     if not read_only:
         store.open()
     elif store.folder.exists():
         store.check_digest()
-    return Request(spec, plan, store, missing_nodes(plan, store), jobs, device, place)
+    return Request(spec, plan, store, missing_nodes(plan, store), jobs, device, place, checkpoint_minutes)
 
 
 def evaluate(
@@ -180,6 +186,7 @@ def evaluate(
     executor: str = "local",
     ray_address: str | None = None,
     runs_per_gpu: int = 1,
+    checkpoint_minutes: float = 10.0,
     progress: bool = True,
 ) -> Evaluation:
     """Evaluate a method on a suite; runs that are already in ``out`` are not run again.
@@ -197,6 +204,8 @@ def evaluate(
         executor: ``local``, or ``ray`` for a cluster.
         ray_address: The Ray cluster's ``host:port``; by default the one on this machine, or a new one.
         runs_per_gpu: With Ray and ``device="cuda"``: how many runs share a GPU.
+        checkpoint_minutes: Minutes between checkpoints of a run under way, from which it goes on if it is stopped; 0
+            for none. Not with Ray.
         progress: Whether to show progress on standard error.
 
     Returns:
@@ -218,6 +227,7 @@ def evaluate(
         executor=executor,
         ray_address=ray_address,
         runs_per_gpu=runs_per_gpu,
+        checkpoint_minutes=checkpoint_minutes,
     )
     return run(request, progress=progress)
 
@@ -232,7 +242,7 @@ def run(request: Request, *, progress: bool = True) -> Evaluation:
     with request.store.locked():
         todo = missing_nodes(request.plan, request.store)
         executor = request.place.open(request.jobs, request.device, usable_cores())
-        with make_progress(todo, executor.slots, estimator.node, enabled=progress) as observer:
+        with make_progress(todo, executor.slots, estimator, enabled=progress) as observer:
             outcome = run_plan(
                 request.plan,
                 request.store,
@@ -241,6 +251,7 @@ def run(request: Request, *, progress: bool = True) -> Evaluation:
                 device=request.device,
                 cost=estimator.node,
                 todo=todo,
+                checkpoint_every=60 * request.checkpoint_minutes,
             )
     return Evaluation(request.suite, request.plan, request.store, outcome)
 

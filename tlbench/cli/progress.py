@@ -4,64 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from tlbench.cli.clock import Clock, Costs, duration
 from tlbench.execution.executors import Ending
 from tlbench.execution.plan import Node
 from tlbench.execution.runner import Observer
 
 LINE_EVERY_SECONDS = 15.0
-
-
-class Clock:
-    """Estimates the time left from estimated costs, corrected by how long finished nodes really took.
-
-    Args:
-        nodes: All nodes to be done.
-        jobs: Processes.
-        cost: Estimated seconds of a node.
-    """
-
-    def __init__(self, nodes: Sequence[Node], jobs: int, cost: Callable[[Node], float]) -> None:
-        self.total = len(nodes)
-        self.done = 0
-        self.failed = 0
-        self.running: dict[str, str] = {}
-        self._jobs = max(1, jobs)
-        self._costs = {node.key: cost(node) for node in nodes}
-        self._left = sum(self._costs.values())
-        self._estimated = self._taken = 0.0
-        self.began = time.monotonic()
-
-    def start(self, node: Node) -> None:
-        """A node was started."""
-        self.running[node.key] = node.label
-
-    def end(self, node: Node, ending: Ending) -> None:
-        """A node ended."""
-        self.done += 1
-        self.failed += ending.error is not None
-        self.running.pop(node.key, None)
-        cost = self._costs.get(node.key, 0.0)
-        self._left -= cost
-        self._estimated += cost
-        self._taken += ending.seconds
-
-    @property
-    def seconds_left(self) -> float:
-        """Estimated seconds until all is done."""
-        correction = self._taken / self._estimated if self._estimated else 1.0
-        return max(0.0, self._left) * correction / self._jobs
-
-    def line(self) -> str:
-        """One line: how far, how long yet."""
-        failed = f", {self.failed} failed" if self.failed else ""
-        left = f", about {duration(self.seconds_left)} left" if self.done < self.total else ""
-        return f"{self.done} of {self.total} done{failed}{left}"
 
 
 class BarObserver:
@@ -142,21 +96,19 @@ class Silence:
 
 
 @contextmanager
-def make_progress(
-    nodes: Sequence[Node], jobs: int, cost: Callable[[Node], float], *, enabled: bool
-) -> Iterator[Observer]:
+def make_progress(nodes: Sequence[Node], jobs: int, costs: Costs, *, enabled: bool) -> Iterator[Observer]:
     """An observer that fits where the output goes.
 
     Args:
         nodes: The nodes to be done.
         jobs: Processes.
-        cost: Estimated seconds of a node.
+        costs: What is known of them before they are done.
         enabled: False for silence.
     """
     if not enabled or not nodes:
         yield Silence()
         return
-    clock = Clock(nodes, jobs, cost)
+    clock = Clock(nodes, jobs, costs)
     console = Console(stderr=True)
     if not console.is_terminal:
         yield LineObserver(clock)
@@ -165,12 +117,3 @@ def make_progress(
     with Progress(*columns, console=console, transient=True) as progress:
         yield BarObserver(progress, clock)
     print(f"{clock.line()} in {duration(time.monotonic() - clock.began)}", file=sys.stderr, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: ``40 s``, ``3 min``, ``2.1 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -133,9 +133,11 @@ def _longer(task: TaskSpec, factor: float) -> TaskSpec:
 def _run(store: Store, nodes: list[ExpertNode], jobs: int) -> None:
     plan = Plan(control_choice(nodes[0].learner), tuple(nodes), (), (), (), False)
     missing = [node for node in nodes if store.find_expert(node.key) is None]
-    cost = Estimator(store.suite).node
-    with store.locked(), make_progress(missing, jobs, cost, enabled=True) as observer:
-        outcome = run_plan(plan, store, LocalExecutor(jobs), observer, device="cpu", cost=cost, todo=list(missing))
+    estimator = Estimator(store.suite)
+    with store.locked(), make_progress(missing, jobs, estimator, enabled=True) as observer:
+        outcome = run_plan(
+            plan, store, LocalExecutor(jobs), observer, device="cpu", cost=estimator.node, todo=list(missing)
+        )
     if outcome.failed:
         label, error = next(iter(outcome.failed.items()))
         raise TlbenchError(f"{len(outcome.failed)} reference runs failed, the first: {label}: {error}")

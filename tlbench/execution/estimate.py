@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 from statistics import median
@@ -21,11 +20,14 @@ PROBE_SECONDS = 0.05
 OVERHEAD = 1.5
 """Assumed time of a run over the time of its environment steps, before anything was measured."""
 OTHER_SECONDS = 60.0
-"""Assumed least time of a run whose unit is not environment steps, before any was measured."""
+"""Assumed time of a run on offline samples, before any was measured."""
 FAST = 20_000.0
 """Steps per second from which it matters how many lanes step together; others are not opened by the hundred."""
-LIFETIME_RATE = 1e9
-"""Assumed useful operations per second in lifetimes, of which each weight takes six per step."""
+ENTRY_SECONDS = 3.5e-7
+"""Assumed time per entry of the input and step of a lifetime: about the middle of the learners with memory, whose times
+on ``memory`` and ``memory-full`` are nearer to linear in the input's size than to quadratic."""
+MEMORY_SECONDS = 5e-5
+"""Assumed time that a learner with memory takes per environment step, where tasks are within a lifetime."""
 KNOWLEDGE_SECONDS = 2.0
 """Assumed time of one knowledge node, before any was measured."""
 
@@ -58,6 +60,15 @@ class Estimator:
             return median(seen)
         return self._from_speed(self._suite.tasks[task], kind)
 
+    def units(self, node: Node) -> int:
+        """Units of budget that a node spends on learning."""
+        if isinstance(node, ExpertNode):
+            return self._suite.tasks[node.task].schedule("source").budget
+        if isinstance(node, KnowledgeNode):
+            own = () if node.experts else node.sources
+            return sum(self._suite.tasks[task].schedule("source").budget for task in own)
+        return self._suite.tasks[node.target].schedule("target").budget
+
     def total(self, nodes: Iterable[Node], jobs: int) -> float:
         """Estimated wall seconds of these nodes over ``jobs`` processes."""
         return sum(self.node(node) for node in nodes) / max(1, jobs)
@@ -76,14 +87,15 @@ class Estimator:
     def _from_speed(self, task: TaskSpec, kind: str) -> float:
         schedule = task.schedule("source" if kind == "expert" else "target")
         if task.unit == "episodes":
-            return max(OTHER_SECONDS, schedule.budget * _lifetime_seconds(task))
+            return (schedule.budget + schedule.points * schedule.episodes) * _lifetime_seconds(task)
         if task.unit != "env_steps":
             return OTHER_SECONDS
         length = self._episode_length(task)
         evaluation = schedule.points * schedule.episodes * length
         rate = self._rate(task, 16)
         lanes = min(512, schedule.points * schedule.episodes) if rate > FAST else 16
-        return OVERHEAD * (schedule.budget / rate + evaluation / self._rate(task, lanes))
+        learning = MEMORY_SECONDS * schedule.budget if task.within_lifetime else 0.0
+        return learning + OVERHEAD * (schedule.budget / rate + evaluation / self._rate(task, lanes))
 
     def _episode_length(self, task: TaskSpec) -> float:
         import gymnasium
@@ -99,10 +111,8 @@ class Estimator:
 
 
 def _lifetime_seconds(task: TaskSpec) -> float:
-    """Assumed time of learning one lifetime: as of a recurrent network that is as wide as the inputs."""
-    shape = load_lifetimes(task).draw(1, np.random.default_rng(0))["inputs"].shape
-    steps, width = int(shape[0]), math.prod(int(size) for size in shape[2:])
-    return 6.0 * steps * width**2 / LIFETIME_RATE
+    """Assumed time of one lifetime."""
+    return ENTRY_SECONDS * float(load_lifetimes(task).draw(1, np.random.default_rng(0))["inputs"].size)
 
 
 def steps_per_second(task: TaskSpec, lanes: int, seconds: float) -> float:

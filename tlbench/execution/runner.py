@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tlbench.execution.checkpoints import Checkpointing, remove
 from tlbench.execution.executors import Ending, Executor
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan
 from tlbench.execution.provenance import environment
@@ -68,6 +69,7 @@ def run_plan(
     device: str,
     cost: Callable[[Node], float],
     todo: list[Node] | None = None,
+    checkpoint_every: float = 0.0,
 ) -> Outcome:
     """Do the missing nodes of a plan.
 
@@ -79,6 +81,7 @@ def run_plan(
         device: Torch device.
         cost: Estimated seconds of a node; the dearest ready node goes first.
         todo: The missing nodes, if known.
+        checkpoint_every: Seconds between checkpoints of nodes under way; 0 for none.
 
     Raises:
         StorageError: If results can't be written; finished nodes are kept.
@@ -88,13 +91,17 @@ def run_plan(
     order = sorted(pending, key=lambda key: (stage(pending[key]), -cost(pending[key])))
     outcome, running, provenance = Outcome(), dict[str, Node](), environment()
     limits = _wall_limits(plan, store)
+    for node in plan.nodes():
+        if node.key not in pending:  # it may have been stopped between its record and that
+            remove(store.folder, node.key)
+    checkpointing = Checkpointing.here(checkpoint_every, provenance, device) if checkpoint_every and pending else None
     try:
         while pending or running:
             for key in [k for k in order if k in pending and not waiting_for[k]]:
                 if len(running) >= executor.slots:
                     break
                 node = running[key] = pending.pop(key)
-                executor.submit(Job(node, plan.choice, store, device, provenance), limits[key])
+                executor.submit(Job(node, plan.choice, store, device, provenance, checkpointing), limits[key])
                 observer.started(node)
             for ending in executor.wait(WAIT_SECONDS):
                 node = running.pop(ending.key)

@@ -97,7 +97,8 @@ class Store:
     """The results of one suite in one folder: ``<root>/<suite id>/``.
 
     ``records/`` holds the runs (one JSON file each), ``experts/`` and ``knowledge/`` the cached nodes (JSON and
-    safetensors each; the JSON is written last and completes the node).
+    safetensors each; the JSON is written last and completes the node). ``checkpoints/`` (module ``checkpoints``) holds
+    nodes that are under way.
 
     Args:
         root: The folder given by ``--out``.

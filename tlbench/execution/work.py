@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ import gymnasium
 import numpy as np
 import torch
 
+from tlbench.execution.checkpoints import Checkpointing, NodeCheckpoint, remove
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, RunNode
 from tlbench.execution.selection import MethodChoice, configured, control_choice, find_learner, learner_identity
 from tlbench.execution.store import Store
+from tlbench.protocol.checkpoint import ReplayError
 from tlbench.protocol.discovery import import_environments
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError, TlbenchError
 from tlbench.protocol.evaluation import Outcome, untouched_randomness
@@ -50,6 +53,7 @@ class Job:
         store: Where to read and write.
         device: Torch device.
         provenance: Facts about the machine, for the record.
+        checkpointing: How it is saved while it is under way; ``None``: not at all.
     """
 
     node: Node
@@ -57,6 +61,13 @@ class Job:
     store: Store
     device: str
     provenance: Mapping[str, Any]
+    checkpointing: Checkpointing | None = None
+
+    def checkpoint(self) -> NodeCheckpoint | None:
+        """The node's checkpoint, if there are to be any."""
+        if self.checkpointing is None:
+            return None
+        return NodeCheckpoint(self.store.folder, self.node.key, self.node.label, self.checkpointing)
 
 
 def work(job: Job) -> None:
@@ -68,6 +79,16 @@ def work(job: Job) -> None:
     """
     import_environments()
     job.choice.entry()  # a method's file may bring its learner
+    try:
+        _do(job)
+    except ReplayError as problem:
+        print(f"{job.node.label}: {problem}; it starts from nothing", file=sys.stderr, flush=True)
+        remove(job.store.folder, job.node.key)
+        _do(job)
+    remove(job.store.folder, job.node.key)
+
+
+def _do(job: Job) -> None:
     seed_everything(derive_seed("global", job.node.key))
     started = time.perf_counter()
     if isinstance(job.node, ExpertNode):
@@ -91,13 +112,15 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
     spec = suite.tasks[node.task]
     learner = find_learner(node.learner)
     config = configured(learner.Config, {}, learner.id)
-    checkpoints: dict[int, Params] = {}
+    checkpoint = job.checkpoint()
+    kept: dict[int, Params] = checkpoint.points if checkpoint is not None else {}
     task = HarnessTask(
         spec,
         "source",
         node.seed,
         discrete=learner.discrete_only,
-        on_point=lambda point: checkpoints.update({point: agent.params()}),
+        on_point=lambda point: kept.update({point: agent.params()}),
+        keeper=checkpoint,
     )
     agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
     start = agent.params()
@@ -112,7 +135,7 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
     best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
     if spec.evaluator == "alignment" and curve:
         best = len(curve) - 1  # a source has nothing to be aligned with: the last is the expert
-    params = start if best is None else checkpoints[best]
+    params = start if best is None else kept[best]
     best_agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
     best_agent.load(params)
     fresh = task.fresh_evaluation(best_agent.policy, FRESH_EPISODES)
@@ -143,7 +166,7 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
             **_reads(task.reads),
         },
         diverged=diverged or len(curve) < len(task.fractions),
-        provenance=_provenance(job, started),
+        provenance=_provenance(job, started, checkpoint),
     )
     job.store.write_expert(node.key, params, record)
 
@@ -173,6 +196,8 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
             raise ProtocolViolationError(
                 "the source budget ran out inside learn_source: catch BudgetExhausted there and return the knowledge"
             ) from None
+        except DivergedError as problem:
+            print(f"{node.label}: learning diverged ({problem}): the method abstains", file=sys.stderr, flush=True)
     if knowledge is not None and not isinstance(knowledge, Knowledge):
         raise ProtocolViolationError(f"learn_source returned {type(knowledge).__name__}, not Knowledge or None")
     if knowledge is not None and not all(bool(torch.isfinite(t).all()) for t in knowledge.tensors.values()):
@@ -219,7 +244,8 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     settings = node.control_settings if abstained else node.learner_settings
     spec = suite.tasks[node.target]
     base = None if abstained else _base_model(job, node)
-    task = HarnessTask(spec, "target", node.seed, discrete=bool(learner and learner.discrete_only), base=base)
+    checkpoint, discrete = job.checkpoint(), bool(learner and learner.discrete_only)
+    task = HarnessTask(spec, "target", node.seed, discrete=discrete, base=base, keeper=checkpoint)
     ctx = Context(
         # an abstaining run is the control's: nothing of the method may reach it
         seed=derive_seed("method", node.control_key or node.key if abstained else node.key),
@@ -278,7 +304,7 @@ def _run(job: Job, node: RunNode, started: float) -> None:
         diagnostics=_check_json(diagnostics, "diagnostics"),
         abstained=abstained,
         diverged=diverged or len(curve) < len(task.fractions),
-        provenance=_provenance(job, started),
+        provenance=_provenance(job, started, checkpoint),
     )
     job.store.write_record(node.name, record)
 
@@ -329,5 +355,9 @@ def _suite_fields(suite: SuiteSpec) -> dict[str, Any]:
     return {"suite": suite.id, "digest": suite.digest, "submittable": suite.submittable}
 
 
-def _provenance(job: Job, started: float) -> dict[str, Any]:
-    return {**job.provenance, "device": job.device, "wall_seconds": round(time.perf_counter() - started, 3)}
+def _provenance(job: Job, started: float, checkpoint: NodeCheckpoint | None = None) -> dict[str, Any]:
+    seconds = time.perf_counter() - started
+    resumed: dict[str, Any] = {}
+    if checkpoint is not None and checkpoint.resumed:
+        seconds, resumed = seconds + checkpoint.seconds, {"resumed": checkpoint.resumed}
+    return {**job.provenance, "device": job.device, "wall_seconds": round(seconds, 3), **resumed}

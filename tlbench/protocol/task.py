@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from tlbench.protocol.alignment import alignment_facts, evaluate_alignment, load_pairs
 from tlbench.protocol.budget import Meter
+from tlbench.protocol.checkpoint import Checkpoints, Keeper, outcomes_from_json, outcomes_to_json
 from tlbench.protocol.errors import ProtocolViolationError
 from tlbench.protocol.evaluation import Outcome, Snapshot, check_actions, evaluate, rewards_within, untouched_randomness
 from tlbench.protocol.interface import Array, Interface, JSONValue, Policy, StackablePolicy, Unit
@@ -63,6 +64,7 @@ class MeteredVecEnv(VectorEnvAdapter):
         super().__init__(venv)
         self._task = task
         self._meter = task.meter
+        self._checkpoints = task.checkpoints
         self._fresh = first
         self._awaited = False
         self._running = np.zeros(venv.num_envs)
@@ -95,6 +97,8 @@ class MeteredVecEnv(VectorEnvAdapter):
         self._awaited = False
         obs, rewards, dones, infos = super().step_wait()
         self._running += rewards
+        if self._checkpoints is not None:
+            self._checkpoints.note(self._actions, obs, rewards, dones)
         if infos is not self._no_infos:
             self._task.bins.add(self._meter.spent, self._running[dones].tolist())
             self._running[dones] = 0.0
@@ -123,6 +127,7 @@ class HarnessTask:
         budget: Another budget than the schedule's (extraction), then without evaluation.
         on_point: Called with the point's number whenever a point is due, before anything else happens.
         base: The base model that embeddings are held against, if there is one.
+        keeper: Where checkpoints of its training are kept, if they are to be.
     """
 
     def __init__(
@@ -135,6 +140,7 @@ class HarnessTask:
         budget: int | None = None,
         on_point: Callable[[int], None] | None = None,
         base: Policy | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         schedule = spec.schedule(role)
         self.fractions = schedule.target_fractions() if role == "target" else schedule.source_fractions()
@@ -149,6 +155,7 @@ class HarnessTask:
         self._pairs = load_pairs(spec) if spec.pairs is not None else None
         self._policy: Policy | None = None
         self._streams = 0
+        self._counts: list[int] = []
         self._snapshots: list[Snapshot] = []
         self._outcomes: list[Outcome | None] = []
         self.meter = Meter(schedule.budget if budget is None else budget, self.fractions, self._due)
@@ -156,6 +163,8 @@ class HarnessTask:
         self._lifetimes = load_lifetimes(spec) if spec.unit == "episodes" else None
         self._reads: set[str] = set()
         self.interface = self._interface()
+        self.checkpoints = self._open_checkpoints(keeper)
+        self._known = len(self._outcomes)
 
     @property
     def unit(self) -> Unit:
@@ -239,6 +248,7 @@ class HarnessTask:
 
         Raises:
             ProtocolViolationError: If no policy was published, or one acts outside the action space.
+            ReplayError: If there is a checkpoint that wasn't taken up.
         """
         self.require_policy()
         self.meter.finish()
@@ -246,8 +256,10 @@ class HarnessTask:
 
     def abandon(self) -> list[tuple[int, Outcome | None]]:
         """Like :meth:`finish` for a run that diverged: only the points that were due, evaluated."""
+        if self.checkpoints is not None:
+            self.checkpoints.check_resumed()
         self._evaluate_pending()
-        return [(s.count, o) for s, o in zip(self._snapshots, self._outcomes, strict=True)]
+        return list(zip(self._counts, self._outcomes, strict=True))
 
     def fresh_evaluation(self, policy: Policy, episodes: int) -> Outcome | None:
         """Evaluate a policy on start states that no point of the schedule uses."""
@@ -271,6 +283,10 @@ class HarnessTask:
     def _due(self, first: int, last: int, count: int) -> None:
         self.require_policy()
         assert self._policy is not None
+        self._counts += [count] * (last - first)
+        first = max(first, self._known)  # the others were evaluated before the run was interrupted
+        if first >= last:
+            return
         with untouched_randomness():
             policy = self._policy.frozen()
         new = [
@@ -290,7 +306,7 @@ class HarnessTask:
         return rng
 
     def _evaluate_pending(self) -> None:
-        self._outcomes += self._evaluate(self._snapshots[len(self._outcomes) :])
+        self._outcomes += self._evaluate(self._snapshots[len(self._outcomes) - self._known :])
 
     def _evaluate(self, snapshots: Sequence[Snapshot]) -> list[Outcome | None]:
         if self._lifetimes is not None:
@@ -298,6 +314,20 @@ class HarnessTask:
         if self._spec.evaluator == "alignment" and self._pairs is not None:
             return [evaluate_alignment(snapshot, self._pairs, self._base) for snapshot in snapshots]
         return evaluate(snapshots, self._open_evaluation)
+
+    def _open_checkpoints(self, keeper: Keeper | None) -> Checkpoints | None:
+        space = self.interface.action_space
+        if keeper is None or self.unit != "env_steps" or not isinstance(space, spaces.Discrete):
+            return None
+        if keeper.found is not None:
+            facts: Any = keeper.found.facts
+            self._outcomes += outcomes_from_json(facts["outcomes"])
+            self._reads |= set(facts["reads"])
+        return Checkpoints(keeper, space, self.meter, self._checkpoint_facts)
+
+    def _checkpoint_facts(self) -> dict[str, JSONValue]:
+        self._evaluate_pending()
+        return {"outcomes": outcomes_to_json(self._outcomes), "reads": [*self.reads]}
 
     def _open_evaluation(self, lanes: int) -> Any:
         return open_lanes(self._spec, lanes, "disabled", self._discrete)

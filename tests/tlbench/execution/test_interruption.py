@@ -165,3 +165,36 @@ def test_two_drivers_at_once(tmp_path: Path, tiny_file: str, write_method: Any, 
     _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, stderr
     assert run("random", suite=tiny_file).outcome.done == 2
+
+
+@pytest.mark.slow
+def test_trainings_that_are_killed_go_on_from_their_checkpoints(tmp_path: Path, tiny_text: str, contents: Any) -> None:
+    suite = tmp_path / "longer.toml"
+    suite.write_text(tiny_text.replace("budget = 2400", "budget = 9600"))
+    arguments = ("--method", "layer-copy-first1-frozen", "--suite", str(suite), "--tasks", "self", "--seeds", "0")
+    out, undisturbed = tmp_path / "runs", tmp_path / "undisturbed"
+
+    def evaluation(minutes: str, out: Path) -> subprocess.Popen[str]:
+        return driver(*arguments, "--jobs", "1", "--checkpoint-minutes", minutes, "--out", str(out))
+
+    met: set[str] = set()
+
+    def another() -> set[str]:
+        return {path.name for path in out.rglob("checkpoints/*.safetensors")} - met
+
+    told = ""
+    for _ in range(3):  # an expert, the control, the run
+        process = evaluation("1e-6", out)
+        wait_until(lambda ended=process.poll: bool(another()) or ended() is not None, "a checkpoint")  # type: ignore[misc]
+        process.kill()
+        met.update(another())
+        told += process.communicate(timeout=PATIENCE)[1]
+    process = evaluation("1e-6", out)
+    told += process.communicate(timeout=PATIENCE)[1]
+    assert (process.returncode, len(met)) == (0, 3), told
+    assert told.count("goes on from its checkpoint") == 3, told
+    process = evaluation("0", undisturbed)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, stderr
+    assert contents(out) == contents(undisturbed)
+    assert not list(out.rglob("checkpoints"))

@@ -31,6 +31,9 @@ def command(
         str | None, typer.Option(help="host:port of a Ray cluster; by default the one on this machine, or a new one.")
     ] = None,
     runs_per_gpu: Annotated[int, typer.Option(help="Runs that share a GPU (--executor ray --device cuda).")] = 1,
+    checkpoint_minutes: Annotated[
+        float, typer.Option(help="Minutes between checkpoints of a run under way; 0 for none. Not with ray.")
+    ] = 10.0,
     dry_run: Annotated[bool, typer.Option(help="Show what would run and how long it would take.")] = False,
 ) -> None:
     """Evaluate a method on a suite. Finished runs are kept: the same command goes on where it was stopped."""
@@ -52,6 +55,7 @@ def command(
         executor=executor,
         ray_address=ray_address,
         runs_per_gpu=runs_per_gpu,
+        checkpoint_minutes=checkpoint_minutes,
         read_only=dry_run,
     )
     if dry_run:
@@ -81,7 +85,7 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
 
 def _show_plan(request: Request) -> None:
     from tlbench.cli.api import usable_cores
-    from tlbench.cli.progress import duration
+    from tlbench.cli.clock import duration
     from tlbench.execution.plan import ExpertNode, KnowledgeNode
 
     plan, estimator = request.plan, request.estimator()

@@ -67,7 +67,7 @@ def _show(suite: SuiteSpec, method: str) -> None:
         alike = [[name, *(str(t.similarity.get(key, "")) for key in respects)] for name, t in suite.transfers.items()]
         print_table("", ["similarity", *(key.replace("_", " ") for key in respects)], alike)
     from tlbench.cli.api import usable_cores
-    from tlbench.cli.progress import duration
+    from tlbench.cli.clock import duration
     from tlbench.execution.estimate import Estimator
     from tlbench.execution.plan import make_plan
     from tlbench.execution.selection import MethodChoice

@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 
 import torch
 
+from tlbench.execution.checkpoints import remove, seconds_spent
 from tlbench.execution.executors import Ending
 from tlbench.execution.executors.processes import STDERR, STDOUT, context, describe, die_with_driver, explain, start
 from tlbench.execution.work import Job, work
@@ -48,11 +49,13 @@ class LocalExecutor:
         return self._slots
 
     def submit(self, job: Job, wall_limit: float) -> None:
-        """Start a job in a fresh process."""
+        """Start a job in a fresh process; what it took before its checkpoint counts against its wall limit."""
+        folder, key, how = job.store.folder, job.node.key, job.checkpointing
+        before = seconds_spent(folder, key, how) if how is not None else 0.0
         ours, theirs = self._context.Pipe()
         process = start(self._context, _main, (job, theirs))
         theirs.close()
-        self._running[job.node.key] = _Running(job, process, ours, time.monotonic(), wall_limit)
+        self._running[key] = _Running(job, process, ours, time.monotonic() - before, wall_limit)
 
     def wait(self, timeout: float) -> list[Ending]:
         """Collect the jobs that ended; kill those that are over their wall limit."""
@@ -67,6 +70,8 @@ class LocalExecutor:
         for running in list(self._running.values()):
             if now - running.started > running.wall_limit:
                 running.process.kill()
+                running.process.join()
+                remove(running.job.store.folder, running.job.node.key)  # the next try has the whole limit again
                 error = f"it was still running after its wall limit of {running.wall_limit:g} s and was ended"
                 endings.append(self._end(running, error))
         return endings

@@ -138,7 +138,8 @@ def host(parcel: Parcel, wall_limit: float, version: str) -> tuple[Ending, Files
     if version != _version():
         raise TlbenchError(f"a node has tlbench {_version()}, the driver {version}: install the same on all")
     with tempfile.TemporaryDirectory(prefix="tlbench-") as folder:
-        job = replace(parcel.unpack(Path(folder)), provenance=environment())
+        job = parcel.unpack(Path(folder))
+        job = replace(job, provenance=environment(), checkpointing=None)  # this folder won't last
         executor = LocalExecutor(1)
         executor.submit(job, wall_limit)
         endings: list[Ending] = []
