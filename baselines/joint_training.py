@@ -130,6 +130,9 @@ def train_jointly(sources: Sequence[BudgetedTask], ctx: Context) -> Agent:
     The agent's lanes are as many as its configuration says, or the next multiple of the number of sources, so that
     every source has the same share.
 
+    Where training diverges there is nothing to carry over: no evaluation on the sources keeps an earlier policy, and
+    the last finite parameters are those that led there. Methods let ``DivergedError`` through, and abstain.
+
     Args:
         sources: The sources.
         ctx: The learner, whose configuration has ``n_envs``, and the seed.

@@ -57,7 +57,7 @@ from tlbench.baselines.meta.adaptation import InnerLoop, MetaObjective
 from tlbench.baselines.meta.episodes import Batch, Player, stacked
 from tlbench.baselines.meta.policy import FunctionalPolicy
 from tlbench.baselines.meta.trpo import Step, trust_region_step
-from tlbench.protocol.errors import BudgetExhausted, DivergedError, TlbenchError
+from tlbench.protocol.errors import BudgetExhausted, TlbenchError
 from tlbench.protocol.interface import (
     Array,
     BudgetedTask,
@@ -129,7 +129,8 @@ class Maml(Method):
         """Meta-learn the start on all sources until one of their budgets ends.
 
         Raises:
-            TlbenchError: If the sources' spaces differ, or an adapted policy's actions are no longer finite.
+            TlbenchError: If the sources' spaces differ.
+            DivergedError: If an adapted policy's actions are no longer finite; the method then abstains.
         """
         del experts
         loop = self._loop(common_interface(sources))
@@ -192,10 +193,7 @@ class Maml(Method):
         returns: list[float] = []
         for number in range(self.config.inner_steps + 1):
             theta = loop.step(theta, batches[-1]) if number else theta
-            try:
-                episodes = player.play(theta)
-            except DivergedError:
-                raise TlbenchError("adaptation diverged on a source: choose a smaller inner_rate") from None
+            episodes = player.play(theta)
             batches.append(episodes.batch(player.discount, str(theta.device)))
             returns.append(episodes.mean_return)
         return batches, returns

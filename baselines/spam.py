@@ -31,7 +31,16 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from tlbench.protocol.interface import BudgetedTask, Config, Context, Expert, JSONValue, Knowledge, Params
+from tlbench.protocol.interface import (
+    BudgetedTask,
+    Config,
+    Context,
+    Expert,
+    JSONValue,
+    Knowledge,
+    Params,
+    first_source_only,
+)
 from tlbench.protocol.starting_point import StartingPointMethod, carried
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "linear": nn.Identity}
@@ -61,10 +70,11 @@ class Spam(StartingPointMethod):
     }
     aliases: ClassVar[dict[str, str]] = {"spam": "spam-vpg", "spam-linear": "spam-linear-vpg"}
 
+    @first_source_only
     def learn_source(
         self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
     ) -> Knowledge | None:
-        """Compress the expert's weights: train the autoencoder on their vector, decode."""
+        """Compress the weights of the first source's expert: train the autoencoder on their vector, decode."""
         del sources
         weights = {role: tensor for role, tensor in experts[0].params.items() if self._compressed(role)}
         vector = torch.cat([tensor.detach().cpu().flatten() for tensor in weights.values()])

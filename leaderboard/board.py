@@ -29,6 +29,7 @@ from tlbench.leaderboard.files import clear_leftovers, write_file, write_folder
 from tlbench.leaderboard.submission import Part, Submission
 from tlbench.leaderboard.validation import validate
 from tlbench.leaderboard.verification import MAX_DOCUMENT, Verification, parse_verification
+from tlbench.leaderboard.verification_runs import check_runs
 from tlbench.protocol.errors import StorageError, TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 
@@ -180,7 +181,8 @@ class Board:
             Whether it is new; False: the board had it already, and nothing was changed.
 
         Raises:
-            TlbenchError: If it is another submission's, or the entry is not on this board; then nothing was written.
+            TlbenchError: If it is another submission's, the entry is not on this board, or a run is not the
+                submission's; then nothing was written.
         """
         if document.submission != entry.id:
             raise TlbenchError(f"the verification is of another submission: {document.submission[:SHORT]}")
@@ -188,6 +190,7 @@ class Board:
             raise TlbenchError(f"the submission {entry.short_id} is not on this leaderboard")
         if any(v.digest == document.digest for v in self.verifications(entry)):
             return False
+        check_runs(document, self.submission(entry))
         folder = self.folder / VERIFICATIONS / entry.id
         with self._locked():
             clear_leftovers(folder)

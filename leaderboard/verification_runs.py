@@ -1,4 +1,4 @@
-"""Which runs of a submission are run again: drawn so that a submitter can't know, and anybody can draw them again."""
+"""Which runs of a submission are run again, drawn so that a submitter can't know, and whether a document is of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
+from tlbench.leaderboard.entries import SHORT
 from tlbench.leaderboard.submission import Submission
+from tlbench.leaderboard.verification import CheckedRun, Verification
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec
@@ -67,6 +69,45 @@ def choose(submission: Submission, suite: SuiteSpec, runs: int, draw: int, *, fr
                 del left[record.key]
                 chosen.append(Chosen(record, transfer, first + len(chosen) if fresh else record.seed))
     return chosen
+
+
+def check_runs(document: Verification, submission: Submission) -> None:
+    """Hold a verification's runs against the submission that it is of.
+
+    Runs of recorded seeds must be the method's own runs in the submission, with its transfer tasks, targets and seeds.
+    Keys of fresh seeds are in no submission: such runs must be of its transfer tasks and targets, and of other seeds.
+
+    Args:
+        document: The verification.
+        submission: The submission, read from its bundle.
+
+    Raises:
+        TlbenchError: If it is another submission's, or a run is not its.
+    """
+    if document.submission != submission.id:
+        raise TlbenchError(f"the verification is of another submission: {document.submission[:SHORT]}")
+    own = {record.key: record for record in submission.runs()}
+    seeds = {record.seed for record in own.values()}
+    name = f"the submission {submission.id[:SHORT]}"
+    for run in document.runs:
+        label = f"run {run.key[:SHORT]} ({run.transfer}, seed {run.seed})"
+        if document.seeds == "fresh":
+            if run.key in own or run.seed in seeds:
+                raise TlbenchError(f"{label} is not of a fresh seed: {name} has it")
+            if not any(_same_place(run, record) for record in own.values()):
+                raise TlbenchError(f"{label} is of no transfer task and target of {name}")
+        elif run.key not in own:
+            raise TlbenchError(f"{label} is not a run of {name}")
+        elif not _same_place(run, own[run.key]) or not _same_seeds(run, own[run.key]):
+            raise TlbenchError(f"{label} has another transfer task, target or seed in {name}")
+
+
+def _same_place(run: CheckedRun, record: Record) -> bool:
+    return run.transfer in record.transfers and run.target == record.target
+
+
+def _same_seeds(run: CheckedRun, record: Record) -> bool:
+    return (run.seed, run.expert_seed) == (record.seed, record.expert_seed)
 
 
 def _candidates(submission: Submission, suite: SuiteSpec) -> dict[str, str]:

@@ -105,7 +105,8 @@ class LeanQPolicy(DQNPolicy):
         """The actions of highest value, ``[lanes]``."""
         if self.in_numpy():
             x: Float32 = np.asarray(obs, dtype=np.float32).reshape(len(obs), -1)
-            chosen: NDArray[np.int64] = mlp(x, layer_views(self._layers), self.activation).argmax(axis=1)
+            layers = layer_views([m for m in self._layers if isinstance(m, nn.Linear)])
+            chosen: NDArray[np.int64] = mlp(x, layers, self.activation).argmax(axis=1)
             return chosen
         with torch.no_grad():
             values: torch.Tensor = self.q_net(torch.as_tensor(obs, device=self.device))

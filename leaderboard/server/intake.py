@@ -20,6 +20,7 @@ from tlbench.leaderboard.server.schema import ACCEPTED, PENDING, Submitted, Veri
 from tlbench.leaderboard.server.tokens import Holder
 from tlbench.leaderboard.submission import CONTROL_PREFIX, Metadata, Submission
 from tlbench.leaderboard.verification import Verification, parse_verification
+from tlbench.leaderboard.verification_runs import check_runs
 from tlbench.protocol.errors import TlbenchError
 
 Logged = TypeVar("Logged", Submitted, Verified)
@@ -104,15 +105,18 @@ class Intake:
             The document, and whether it is new.
 
         Raises:
-            Refused: If it is not valid, or the holder may not.
+            Refused: If it is not valid, its runs are not the submission's, or the holder may not.
             StorageError: If it can't be kept.
         """
         try:
             document = parse_verification(text)
         except TlbenchError as error:
             raise Refused(422, str(error)) from None
-        if document.submission != entry.id:
-            raise Refused(422, "the verification is of another submission")
+        submission = self._board.submission(entry)  # if it is damaged, that is no fault of the document's
+        try:
+            check_runs(document, submission)
+        except TlbenchError as error:
+            raise Refused(422, str(error)) from None
         with self._lock:
             if document.kind == "verified" and not holder.maintains:
                 raise Refused(403, "only a token of scope maintain may send `verified`: send it as `reproduced`")

@@ -161,5 +161,5 @@ def test_sources_must_be_alike(points: SuiteSpec) -> None:
 def test_steps_that_blow_up_are_told(points: SuiteSpec) -> None:
     with pytest.raises(DivergedError, match="not finite"):
         method(inner_rate=1e38).learn_target(target(points, "new-0"), None, context())
-    with pytest.raises(TlbenchError, match="smaller inner_rate"):
+    with pytest.raises(DivergedError, match="smaller step size"):
         learned(points, ["source-0"], inner_rate=1e38)

@@ -13,7 +13,7 @@ from tlbench.baselines.joint_training import JointTask, train_jointly
 from tlbench.baselines.oracle_multitask import InformedPolicy, InformedTask
 from tlbench.execution.selection import MethodChoice
 from tlbench.protocol.discovery import find_method, learners
-from tlbench.protocol.errors import BudgetExhausted, TlbenchError
+from tlbench.protocol.errors import BudgetExhausted, DivergedError, TlbenchError
 from tlbench.protocol.interface import Context, Knowledge, Method, StackablePolicy
 from tlbench.protocol.specs import Schedule, TaskSpec
 from tlbench.protocol.task import HarnessTask
@@ -79,6 +79,14 @@ def test_joint_training_takes_the_next_multiple_of_lanes_and_all_budgets() -> No
     assert agent.gradient_steps > 0
     assert [task.spent for task in tasks] == [600, 600, 600]
     assert not any(task.reads for task in tasks)
+
+
+@pytest.mark.parametrize("name", ["oracle-multitask-ppo", "finetune-multitask-ppo"])
+def test_joint_training_that_diverges_leaves_nothing_to_carry(name: str) -> None:
+    tasks = sources(*(spec_of(goal) for goal in GOALS))
+    with pytest.raises(DivergedError):
+        method_of(name).learn_source(tasks, [], context("ppo", learning_rate=1e38, max_grad_norm=1e38))
+    assert 0 < tasks[0].spent < 600
 
 
 def test_sources_of_different_spaces_are_refused() -> None:

@@ -9,6 +9,7 @@ from tlbench.leaderboard import submission as submissions
 from tlbench.leaderboard.board import Board
 from tlbench.leaderboard.ranking import rank_board
 from tlbench.leaderboard.validation import validate
+from tlbench.leaderboard.verification_runs import check_runs
 from tlbench.protocol.discovery import find_suite, suites
 
 BOARD = Board(Path(str(files("tlbench.leaderboard"))))
@@ -25,6 +26,13 @@ def test_each_would_be_accepted_today(entry):
 
 def test_the_index_lists_what_is_there(tmp_path):
     assert BOARD._index() == [BOARD._load(name) for name in sorted(BOARD._names(), key=_accepted)]
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda e: f"{e.metadata.suite}-{e.metadata.method}")
+def test_verifications_are_of_their_runs(entry):
+    submission = BOARD.submission(entry)
+    for document in BOARD.verifications(entry):
+        check_runs(document, submission)
 
 
 def _accepted(name):

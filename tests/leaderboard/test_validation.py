@@ -20,6 +20,24 @@ SUITES = {SUITE.id: SUITE}
 ABOUT = {"name": "SPAM", "contact": "someone@example.org"}
 
 
+TWO_SOURCES = """
+[tasks.long]
+environment = "tlbench/CartPole-v1"
+options = { pole_half_length = 1.0 }
+discount = 0.99
+random_return = 0.0
+expert_return = 100.0
+threshold = 90.0
+wall_limit = 60.0
+source = { budget = 1000, points = 2, episodes = 1 }
+
+[transfers.two]
+sources = ["cartpole", "long"]
+targets = ["negated"]
+relation = "task-family"
+"""
+
+
 def with_records(spam: Submission, records: Sequence[Record], **metadata: Any) -> Submission:
     """A submission that was changed and packed again properly: only what it says can give it away."""
     draft = Submission(spam.metadata.model_copy(update=metadata), in_order(records))
@@ -58,6 +76,19 @@ def test_fine(spam: Submission, scratch: Submission) -> None:
     assert spam.metadata.source_class == "standard"
     assert spam.metadata.records == Counts(method=16, control=16, expert=8)
     assert scratch.metadata.records == Counts(method=16, control=0, expert=0)
+
+
+def test_a_method_may_take_the_first_of_several_sources_alone() -> None:
+    suite = small_suite(2, TWO_SOURCES)
+    first, both = (submission_of(suite, method) for method in ("finetune-dqn", "distill-last1-fixed-dqn"))
+    for submission, sources, experts in ((first, ("cartpole",), 2), (both, ("cartpole", "long"), 4)):
+        assert validate(submission, {suite.id: suite}) is suite
+        assert {r.sources for r in submission.runs() if "two" in r.transfers} == {sources}
+        assert submission.metadata.records.expert == experts
+        assert submission.metadata.source_class == "standard"
+    last = changed(first, lambda r: {"sources": ("long",)}, "finetune-dqn")
+    with pytest.raises(TlbenchError, match="its sources are not those of"):
+        validate(last, {suite.id: suite})
 
 
 def test_a_learner_with_settings_of_the_suite_and_of_the_user() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ from tlbench.leaderboard.verification import (
 from tlbench.leaderboard.verification_runs import FIRST_FRESH_SEED, choose
 from tlbench.leaderboard.verification_verdict import fingerprint, judge, same_environment
 from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec
 
 PASSED = PermutationTest(statistic=1.0, p_value=0.5, least_p_value=0.01, arrangements=100, exact=True)
@@ -41,26 +43,30 @@ STATED: dict[str, Any] = {
 }
 
 
-def checked(verdict: str = "identical", key: int = 0) -> CheckedRun:
-    return CheckedRun.model_validate(
-        {
-            "key": f"{key:064x}",
-            "transfer": "close",
-            "target": "negated",
-            "seed": 1,
-            "expert_seed": 1,
-            "verdict": verdict,
-            "same_environment": False,
-            "recorded": 0.5,
-            "found": 0.5,
-            "statistic": None if verdict == "identical" else 1.5,
-        }
-    )
+def checked(verdict: str = "identical", **changes: Any) -> CheckedRun:
+    content = {
+        "key": "0" * 64,
+        "transfer": "close",
+        "target": "negated",
+        "seed": 1,
+        "expert_seed": 1,
+        "verdict": verdict,
+        "same_environment": False,
+        "recorded": 0.5,
+        "found": 0.5,
+        "statistic": None if verdict == "identical" else 1.5,
+    }
+    return CheckedRun.model_validate({**content, **changes})
 
 
-def document(submission: str = "a" * 64, verdict: str = "identical", **changes: Any) -> Verification:
+def checked_again(record: Record, verdict: str = "identical", **changes: Any) -> CheckedRun:
+    facts = {name: getattr(record, name) for name in ("key", "target", "seed", "expert_seed")}
+    return checked(verdict, **{**facts, "transfer": record.transfers[0], **changes})
+
+
+def document(submission: Submission | None = None, verdict: str = "identical", **changes: Any) -> Verification:
     content: dict[str, Any] = {
-        "submission": submission,
+        "submission": submission.id if submission else "a" * 64,
         "outcome": verdict,
         "kind": "reproduced",
         "by": "someone",
@@ -70,7 +76,7 @@ def document(submission: str = "a" * 64, verdict: str = "identical", **changes: 
         "method_file": None,
         "seeds": "recorded",
         "draw": 7,
-        "runs": [checked(verdict)],
+        "runs": [checked_again(submission.runs()[0], verdict) if submission else checked(verdict)],
         "test": None if verdict == "identical" else PASSED,
     }
     return sealed(**{**content, **changes})
@@ -166,12 +172,17 @@ def test_badges() -> None:
     assert badge([good, verified]) == "verified"
 
 
+def made_fresh(submission: Submission, **changes: Any) -> Verification:
+    run = checked_again(submission.runs()[0], "consistent", same_environment=None, **changes)
+    return document(submission, "consistent", seeds="fresh", runs=[run])
+
+
 class TestBoard:
     def test_kept_once_and_read_back(self, tmp_path: Path, spam: Submission, suites: dict[str, SuiteSpec]) -> None:
         board = Board(tmp_path)
         entry = board.add(spam.to_bytes(), suites).entry
         assert board.verifications(entry) == ()
-        later, first = document(spam.id, date="2026-02-01"), document(spam.id, "different", date="2026-01-01")
+        later, first = document(spam, date="2026-02-01"), document(spam, "different", date="2026-01-01")
         assert board.add_verification(entry, later)
         assert board.add_verification(entry, first)
         assert not board.add_verification(entry, later)
@@ -187,7 +198,7 @@ class TestBoard:
     ) -> None:
         references = Board(tmp_path / "references")
         entry = references.add(spam.to_bytes(), suites).entry
-        shipped, own = document(spam.id), document(spam.id, date="2026-02-01")
+        shipped, own = document(spam), document(spam, date="2026-02-01")
         references.add_verification(entry, shipped)
         before = sorted((tmp_path / "references").rglob("*"))
         board = Board(tmp_path / "own", references=tmp_path / "references")
@@ -205,22 +216,71 @@ class TestBoard:
         board = Board(tmp_path / "board")
         entry = board.add(spam.to_bytes(), suites).entry
         with pytest.raises(TlbenchError, match="of another submission"):
-            board.add_verification(entry, document(scratch.id))
+            board.add_verification(entry, document(scratch))
         with pytest.raises(TlbenchError, match="not on this leaderboard"):
-            Board(tmp_path / "empty").add_verification(entry, document(spam.id))
+            Board(tmp_path / "empty").add_verification(entry, document(spam))
         assert not (tmp_path / "board" / "verifications").exists()
         assert not (tmp_path / "empty").exists()
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"key": "0" * 64}, "run 000000000000 (self, seed 0) is not a run of the submission "),
+            ({"transfer": "far"}, "another transfer task, target or seed"),
+            ({"target": "negated"}, "another transfer task, target or seed"),
+            ({"seed": 7}, "another transfer task, target or seed"),
+            ({"expert_seed": None}, "another transfer task, target or seed"),
+        ],
+    )
+    def test_a_run_that_is_not_the_submissions(
+        self, tmp_path: Path, spam: Submission, suites: dict[str, SuiteSpec], changes: dict[str, Any], message: str
+    ) -> None:
+        board = Board(tmp_path)
+        entry = board.add(spam.to_bytes(), suites).entry
+        first, *_ = (r for r in spam.runs() if (r.transfers[0], r.seed) == ("self", 0))
+        rest = [checked_again(r) for r in spam.runs() if r.key != first.key]
+        with pytest.raises(TlbenchError, match=re.escape(message)):
+            board.add_verification(entry, document(spam, runs=[*rest, checked_again(first, **changes)]))
+        assert board.verifications(entry) == ()
+        assert board.add_verification(entry, document(spam, runs=[*rest, checked_again(first)]))
+
+    def test_controls_and_experts_are_not_verified(
+        self, tmp_path: Path, spam: Submission, suites: dict[str, SuiteSpec]
+    ) -> None:
+        board = Board(tmp_path)
+        entry = board.add(spam.to_bytes(), suites).entry
+        with pytest.raises(TlbenchError, match="is not a run of the submission"):
+            board.add_verification(entry, document(spam, runs=[checked_again(spam.controls()[0])]))
+        with pytest.raises(TlbenchError, match="is not a run of the submission"):
+            board.add_verification(entry, document(spam, runs=[checked(key=spam.experts()[0].key)]))
+
+    def test_fresh_seeds_are_in_no_submission(
+        self, tmp_path: Path, spam: Submission, suites: dict[str, SuiteSpec]
+    ) -> None:
+        board = Board(tmp_path)
+        entry = board.add(spam.to_bytes(), suites).entry
+        fresh = {"key": "0" * 64, "seed": FIRST_FRESH_SEED, "expert_seed": FIRST_FRESH_SEED, "recorded": None}
+        for change, message in [
+            ({"seed": 1}, "is not of a fresh seed"),
+            ({"key": spam.runs()[0].key}, "is not of a fresh seed"),
+            ({"transfer": "far"}, "no transfer task and target"),
+            ({"target": "pendulum"}, "no transfer task and target"),
+        ]:
+            with pytest.raises(TlbenchError, match=message):
+                board.add_verification(entry, made_fresh(spam, **{**fresh, **change}))
+        assert board.verifications(entry) == ()
+        assert board.add_verification(entry, made_fresh(spam, **fresh))
 
     def test_damage_is_named_and_leftovers_go(
         self, tmp_path: Path, spam: Submission, suites: dict[str, SuiteSpec]
     ) -> None:
         board = Board(tmp_path)
         entry = board.add(spam.to_bytes(), suites).entry
-        made = document(spam.id)
+        made = document(spam)
         board.add_verification(entry, made)
         folder = tmp_path / "verifications" / spam.id
         (folder / ".incoming-x").write_text("half")
-        board.add_verification(entry, document(spam.id, date="2026-03-01"))
+        board.add_verification(entry, document(spam, date="2026-03-01"))
         assert not (folder / ".incoming-x").exists()
         path = folder / f"{made.digest}.json"
         path.rename(folder / f"{'0' * 64}.json")
@@ -236,7 +296,7 @@ class TestBoard:
     ) -> None:
         board = Board(tmp_path / "board")
         entry = board.add(spam.to_bytes(), suites).entry
-        made = document(spam.id)
+        made = document(spam)
         (tmp_path / "document.json").write_bytes(made.to_bytes())
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", KILL, str(tmp_path)],

@@ -93,7 +93,11 @@ class _Watcher:
         source, target = method.learn_source, method.learn_target
 
         def learn_source(sources: Sequence[Any], experts: Any, ctx: Any) -> Knowledge | None:
-            self._knowledge = source(sources, experts, ctx)
+            try:
+                self._knowledge = source(sources, experts, ctx)
+            except DivergedError as error:
+                self._sight.add(Check.KNOWLEDGE, f"learning on the sources diverged: {error}")
+                raise
             for name in ("data", "diagnostics"):
                 self._check_json(name, getattr(self._knowledge, name, {}))
             for task in sources:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlbench.execution.selection import MethodChoice, control_choice, learner_identity
+from tlbench.execution.selection import MethodChoice, control_choice, learner_identity, sources_of
 from tlbench.execution.support import check_settings, check_support
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of
@@ -58,7 +58,7 @@ class RunNode:
         choice: The method (a control's is the learner from scratch).
         label: For people.
         transfers: Every transfer task of the suite that the run serves.
-        sources: Source tasks, none for a run without knowledge.
+        sources: Source tasks that the method takes, none for a run without knowledge.
         target: The target task or instance.
         learner_settings: Settings on top of the learner's default on the target.
         control_settings: The same for its control.
@@ -191,10 +191,10 @@ class _Planner:
             for name, other in self.suite.transfers.items()
             if target in other.targets
             and self._settings(other) == self._settings(spec)
-            and (knowledge is None or other.sources == spec.sources)
+            and (knowledge is None or sources_of(self.method, other) == knowledge.sources)
             and (knowledge is None or expert_seed in (other.expert_seeds or (seed,)))
         )
-        sources = spec.sources if knowledge else ()
+        sources = knowledge.sources if knowledge else ()
         first = self.suite.transfers[transfers[0]]  # the same for every transfer task that the run serves
         seeds = f"s{seed}" + (f"-e{expert_seed}" if knowledge and first.expert_seeds else "")
         one_target = len(first.targets) == 1
@@ -241,17 +241,18 @@ class _Planner:
         return key if control is None else control._run_key(spec, target, seed, None)
 
     def _knowledge(self, spec: TransferSpec, expert_seed: int) -> KnowledgeNode:
-        experts = tuple(self._expert(task, expert_seed, i) for task in spec.sources for i in range(self.method.experts))
+        sources = sources_of(self.method, spec)
+        experts = tuple(self._expert(task, expert_seed, i) for task in sources for i in range(self.method.experts))
         content = {
             "node": "knowledge",
             "protocol": PROTOCOL,
             "experts": [expert.key for expert in experts],
-            "sources": [self.suite.tasks[task].identity("source") for task in spec.sources],
+            "sources": [self.suite.tasks[task].identity("source") for task in sources],
             "method": self.identity,
             "learner": learner_identity(self.learner, {}) if self.learner else None,
             "seed": expert_seed,
         }
-        return KnowledgeNode(digest_of(content), spec.sources, experts, expert_seed)
+        return KnowledgeNode(digest_of(content), sources, experts, expert_seed)
 
     def _expert(self, task: str, seed: int, number: int) -> ExpertNode:
         assert self.learner is not None

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tlbench.protocol.discovery import MethodEntry, find_method, learner_code, learners
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Learner, Method
-from tlbench.protocol.specs import SuiteSpec, digest_of, first_error
+from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of, first_error
 
 LEARNER_PREFIX = "learner."
 
@@ -183,3 +183,8 @@ def parse_transfers(text: str | None, suite: SuiteSpec) -> tuple[str, ...]:
     if not names:
         raise TlbenchError("--tasks names no transfer task")
     return tuple(name for name in suite.transfers if name in names)
+
+
+def sources_of(method: Method, spec: TransferSpec) -> tuple[str, ...]:
+    """The sources of a transfer task that a method takes: all, or the first alone."""
+    return spec.sources[:1] if getattr(method.learn_source, "first_source_only", False) else spec.sources

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tlbench.execution.selection import MethodChoice
+from tlbench.execution.selection import MethodChoice, sources_of
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 from tlbench.protocol.task import HarnessTask
+from tlbench.protocol.vector import NoDiscretisationError
 
 
 def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> str | None:
-    """Why a method can't run on these transfer tasks, or ``None`` if it can."""
+    """Why a method can't run on these transfer tasks, or ``None`` if it can.
+
+    Raises:
+        TlbenchError: If a task can't be opened, whatever the method.
+    """
     learner, method, name = choice.learner(), choice.method(), choice.entry().id
     choice.learner_settings()  # none for a method without a learner
     if learner is None and method.uses_source and method.experts:
@@ -20,7 +25,7 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
     for transfer in transfers:
         spec = suite.transfers[transfer]
         roles = [(task, "target") for task in spec.targets]
-        roles += [(task, "source") for task in spec.sources if method.uses_source]
+        roles += [(task, "source") for task in sources_of(method, spec) if method.uses_source]
         units = learner.units if learner else method.units
         for task, role in roles:
             if suite.tasks[task].unit not in units:
@@ -39,18 +44,24 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
 
 
 def interface_of(suite: SuiteSpec, task: str, role: Any, discrete: bool) -> Any:
-    """The interface of a task, or why there is none."""
+    """The interface of a task, or why there is none for a learner of discrete actions.
+
+    Raises:
+        TlbenchError: If the task's environment can't be opened, which is the suite's fault.
+    """
     try:
         return HarnessTask(suite.tasks[task], role, 0, discrete=discrete).interface
-    except ValueError as error:
+    except NoDiscretisationError as error:
         return str(error)
+    except TlbenchError as error:
+        raise TlbenchError(f"{suite.id}: task {task}: {error}") from error
 
 
 def check_support(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> None:
     """Refuse a method that can't run on these transfer tasks.
 
     Raises:
-        TlbenchError: With the first reason.
+        TlbenchError: With the first reason, or if a task can't be opened.
     """
     reason = unsupported(suite, choice, transfers)
     if reason is not None:

@@ -27,7 +27,10 @@ class ProtocolViolationError(TlbenchError):
 
 
 class DivergedError(Exception):
-    """Learning produced a number that is not finite; the run keeps its points and is flagged."""
+    """Learning produced a number that is not finite.
+
+    On a target the run keeps its points and is flagged; in ``learn_source`` the method abstains.
+    """
 
 
 class BudgetExhausted(BaseException):

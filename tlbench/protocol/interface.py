@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ Params = dict[str, torch.Tensor]
 
 Array = NDArray[Any]
 Unit = Literal["env_steps", "samples", "episodes"]
+LearnSource = TypeVar("LearnSource", bound=Callable[..., Any])
 JSONValue = bool | int | float | str | list[Any] | dict[str, Any] | None
 
 
@@ -314,11 +315,24 @@ class Method(ABC):
 
         Returns:
             The knowledge, or ``None`` to abstain: the run is then the control's, with gain 0.
+
+        Raises:
+            DivergedError: If learning diverged, so that there is nothing to carry; it counts as ``None``.
         """
 
     @abstractmethod
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Learn the target, publishing a policy before the first metered call."""
+
+
+def first_source_only(learn_source: LearnSource) -> LearnSource:
+    """Mark a :meth:`Method.learn_source` that takes the first source alone, where there are several.
+
+    The others are then not handed over: no expert is trained on them, and they don't count as source cost. A method
+    that overrides ``learn_source`` gets all sources again, unless its own is marked too.
+    """
+    learn_source.first_source_only = True  # type: ignore[attr-defined]
+    return learn_source
 
 
 def learn_from_scratch(target: BudgetedTask, ctx: Context) -> None:

@@ -15,7 +15,7 @@ from tlbench.protocol.evaluation import Outcome, Snapshot, untouched_randomness
 from tlbench.protocol.interface import Array
 from tlbench.protocol.seeding import derive_seed, derive_seeds
 from tlbench.protocol.specs import TaskSpec, digest_of
-from tlbench.protocol.vector import open_lanes
+from tlbench.protocol.vector import cannot_be_built, open_lanes
 
 
 def offline_transitions(task: TaskSpec, discrete: bool) -> dict[str, Array]:
@@ -73,14 +73,17 @@ def load_lifetimes(task: TaskSpec) -> Lifetimes:
     """The lifetimes that a task names as ``module:Class``.
 
     Raises:
-        TlbenchError: If there is no such class.
+        TlbenchError: If there is no such class or it doesn't take the task's options.
     """
     module, _, name = task.environment.partition(":")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise TlbenchError(f"a task in episodes needs environment = 'module:Class' of lifetimes: {error}") from None
-    lifetimes: Lifetimes = cls(**task.options)
+    try:
+        lifetimes: Lifetimes = cls(**task.options)
+    except (TypeError, ValueError) as error:
+        raise cannot_be_built(task, error) from error
     return lifetimes
 
 

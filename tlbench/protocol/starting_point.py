@@ -6,16 +6,26 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from tlbench.protocol.interface import BudgetedTask, Context, Expert, Knowledge, Method, Params, training_facts
+from tlbench.protocol.interface import (
+    BudgetedTask,
+    Context,
+    Expert,
+    Knowledge,
+    Method,
+    Params,
+    first_source_only,
+    training_facts,
+)
 
 
 class StartingPointMethod(Method):
     """A method that only chooses where learning on the target starts, and which parameters stay fixed."""
 
+    @first_source_only
     def learn_source(
         self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
     ) -> Knowledge | None:
-        """Take the first expert's parameters as they are."""
+        """Take the parameters of the first source's expert as they are."""
         del sources, ctx
         return Knowledge(dict(experts[0].params))
 

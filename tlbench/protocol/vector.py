@@ -27,6 +27,10 @@ READABLE_ATTRIBUTES = frozenset({"render_mode"})
 """Attributes of the inner environments that may be read through the adapter."""
 
 
+class NoDiscretisationError(ValueError):
+    """Discrete actions are wanted of a task with continuous ones, and the suite gives no discretisation."""
+
+
 class VectorEnvAdapter(VecEnv):
     """A Gymnasium ``VectorEnv`` as an SB3 ``VecEnv``.
 
@@ -204,13 +208,16 @@ class MappedObservations(Wrapper):
     Args:
         env: A vector environment with a 1-D Box observation space.
         mapping: The signed selection of entries.
+
+    Raises:
+        TlbenchError: If the observation is not 1-D or has fewer entries.
     """
 
     def __init__(self, env: VectorEnv[Any, Any, Any], mapping: ObservationMap) -> None:
         super().__init__(env)
         space = env.single_observation_space
         if not isinstance(space, spaces.Box) or len(space.shape) != 1 or max(mapping.indices) >= space.shape[0]:
-            raise ValueError(f"observation_map does not fit the observation space {space}")
+            raise TlbenchError(f"observation_map does not fit the observation space {space}")
         self._indices = np.array(mapping.indices)
         self._signs = np.array(mapping.signs or [1] * len(mapping.indices), dtype=space.dtype)
         low, high = space.low[self._indices] * self._signs, space.high[self._indices] * self._signs
@@ -272,19 +279,31 @@ def open_lanes(
         discrete: Show continuous actions through the suite's discretisation.
 
     Raises:
-        TlbenchError: If there is no such environment or it doesn't take the suite's options.
-        ValueError: If the discretisation is wanted and the suite has none.
+        TlbenchError: If there is no such environment or it doesn't take the suite's options or observation map.
+        NoDiscretisationError: If the discretisation is wanted and the suite has none.
     """
     mode = AutoresetMode.SAME_STEP if autoreset == "same_step" else AutoresetMode.DISABLED
     try:
         env = _base_lanes(task, n, mode)
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        problem = str(error).partition("\n")[0]
-        raise TlbenchError(f"the suite's environment {task.environment} can't be built: {problem}") from error
+    except (gymnasium.error.Error, ImportError, TypeError, ValueError) as error:
+        raise cannot_be_built(task, error) from error
     if task.observation_map is not None:
         env = MappedObservations(env, task.observation_map)
     if discrete and isinstance(env.single_action_space, spaces.Box):
         if task.discrete_actions is None:
-            raise ValueError(f"{task.environment} has continuous actions and the suite gives no discretisation")
+            raise NoDiscretisationError(
+                f"{task.environment} has continuous actions and the suite gives no discretisation"
+            )
         env = DiscreteActions(env, task.discrete_actions)
     return env
+
+
+def cannot_be_built(task: TaskSpec, error: Exception) -> TlbenchError:
+    """What is said of an environment, or lifetimes, that raised this when they were built.
+
+    A ``TypeError`` or ``ValueError`` is put down to the options that the task gives, if it gives any.
+    """
+    options = ", ".join(f"{name} = {value!r}" for name, value in task.options.items())
+    given = f" with the task's options ({options})" if options and isinstance(error, TypeError | ValueError) else ""
+    problem = str(error).partition("\n")[0]
+    return TlbenchError(f"the suite's environment {task.environment} can't be built{given}: {problem}")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.leaderboard.conftest import submission_of
 from tests.leaderboard.server.conftest import SUBMISSIONS, SUITE, Here, sending, wait_for
-from tests.leaderboard.test_verification import document
+from tests.leaderboard.test_verification import checked, document
 from tlbench.leaderboard.server.intake import Intake
 from tlbench.leaderboard.submission import Submission
 
@@ -154,7 +154,7 @@ class TestVerifications:
         owner, other, boss = here.token(), here.token(), here.token("maintain")
         spam = bundles[0]
         here.submit(spam.to_bytes(), owner)
-        made, checked = document(spam.id).to_bytes(), document(spam.id, kind="verified").to_bytes()
+        made, checked = document(spam).to_bytes(), document(spam, kind="verified").to_bytes()
         assert self.send(here, spam, made, None).status_code == 401
         assert "nobody reproduces" in self.send(here, spam, made, owner).json()["error"]
         assert "only a token of scope maintain" in self.send(here, spam, checked, other).json()["error"]
@@ -171,7 +171,7 @@ class TestVerifications:
     def test_bad_documents(self, here: Here, bundles: list[Submission]) -> None:
         spam, other = bundles[0], here.token()
         here.submit(spam.to_bytes(), here.token())
-        good = document(spam.id, by="A. Reader").to_bytes()
+        good = document(spam, by="A. Reader").to_bytes()
         assert self.send(here, bundles[1], good, other).status_code == 404
         here.submit(bundles[2].to_bytes(), here.token("maintain"))
         for data, reason in [
@@ -180,7 +180,8 @@ class TestVerifications:
             (b'{"by": 1, "by": 2}', "appears twice"),
             (b"[" * 100_000, "nested too deeply"),
             (b"", "not valid JSON"),
-            (document(bundles[2].id).to_bytes(), "of another submission"),
+            (document(bundles[2]).to_bytes(), "of another submission"),
+            (document(spam, runs=[checked()]).to_bytes(), "is not a run of the submission"),
         ]:
             answer = self.send(here, spam, data, other)
             assert answer.status_code == 422

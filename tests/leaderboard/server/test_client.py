@@ -101,10 +101,10 @@ def test_against_the_server(here: Here, bundles: list[Submission]) -> None:
     again = client.send_submission(bundles[0].id, bundles[0].to_bytes())
     assert (again.new, again.snapshot) == (False, sent.snapshot)
     other = Client(here.url, here.token())
-    assert other.send_verification(document(bundles[0].id)).new
-    assert not other.send_verification(document(bundles[0].id)).new
+    assert other.send_verification(document(bundles[0])).new
+    assert not other.send_verification(document(bundles[0])).new
     with pytest.raises(TlbenchError, match=r"refused it \(403\): nobody reproduces"):
-        client.send_verification(document(bundles[0].id))
+        client.send_verification(document(bundles[0]))
     with pytest.raises(TlbenchError, match=r"refused it \(401\): the token is not valid"):
         Client(here.url, TOKEN).send_submission(bundles[0].id, bundles[0].to_bytes())
 

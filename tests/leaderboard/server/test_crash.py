@@ -20,6 +20,7 @@ import pytest
 
 from tests.leaderboard.conftest import submission_of
 from tests.leaderboard.server.conftest import SUITE, Apart, HTTPClient, wait_for
+from tests.leaderboard.test_verification import document
 from tlbench.leaderboard.board import Board
 from tlbench.leaderboard.server.database import Database
 from tlbench.leaderboard.server.intake import Intake
@@ -37,7 +38,9 @@ from tlbench.leaderboard.server import intake
 from tlbench.leaderboard.server.database import Database
 from tlbench.leaderboard.server.tokens import Holder
 
-root, found, token = Path(sys.argv[1]), submission.read(Path(sys.argv[2]).read_bytes()), sys.argv[3]
+root, sent, holder = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), Holder(sys.argv[3], "x", "submit")
+bundle = sys.argv[2].endswith(".zip")
+found = submission.read(sent) if bundle else None
 count = 0
 
 def deadly(real):
@@ -59,13 +62,16 @@ for limit in range(1, 60):
         taking = intake.Intake(Board(folder), Database.of_board(folder, None))
         taking._log, taking._settle_row = deadly(taking._log), deadly(taking._settle_row)
         for name in ("fsync", "rename", "replace", "mkdir"): setattr(os, name, deadly(getattr(os, name)))
-        taking.take(found, Holder(token, "x", "submit"))
+        taking.take(found, holder) if bundle else taking.verify(Board(folder).entries()[0], sent, holder)
         os._exit(0)
     if not os.WIFSIGNALED(os.waitpid(child, 0)[1]): break
     kills += 1
 print(kills)
 """
-"""Takes a submission in children that die before or after each of the steps in turn, each on a board of its own."""
+"""Takes a bundle, or a verification of the one there, in children that die before or after each of the steps in turn.
+
+Each child has a board of its own.
+"""
 
 
 def make_token(folder: Path) -> str:
@@ -104,6 +110,32 @@ def agree(folder: Path) -> set[str]:
     return ids
 
 
+def verifications(folder: Path) -> tuple[set[str], dict[str, str]]:
+    """Digests of the documents in the folder, and those in the log with their state."""
+    connection = sqlite3.connect(folder / "server.sqlite")
+    try:
+        rows = dict(connection.execute("select id, state from tlbench_verifications"))
+    finally:
+        connection.close()
+    return {path.stem for path in (folder / "verifications").glob("*/" + "?" * 64 + ".json")}, rows
+
+
+def kill_at_each_step(root: Path, template: Path, sent: Path, holder: str) -> int:
+    """Runs ``KILL`` on copies of a board, ``root/1`` onwards; gives how many children were killed."""
+    for limit in range(1, 60):
+        shutil.copytree(template, root / str(limit))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILL, str(root), str(sent), holder],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    kills = int(done.stdout)
+    assert 12 <= kills < 59  # every step was met, and the last child came through
+    return kills
+
+
 def submit(url: str, data: bytes, token: str) -> int | None:
     try:
         return HTTPClient(url).submit(data, token).status_code
@@ -115,18 +147,8 @@ def submit(url: str, data: bytes, token: str) -> int | None:
 def test_killed_at_each_step(bundles: list[Submission], tmp_path: Path) -> None:
     token = make_token(tmp_path / "template")
     spam, public = bundles[0], token.split("_")[1]
-    for limit in range(1, 60):
-        shutil.copytree(tmp_path / "template", tmp_path / str(limit))
     (tmp_path / "bundle.zip").write_bytes(spam.to_bytes())
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", KILL, str(tmp_path), str(tmp_path / "bundle.zip"), public],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    kills = int(done.stdout)
-    assert 12 <= kills < 59  # every step was met, and the last child came through
+    kills = kill_at_each_step(tmp_path, tmp_path / "template", tmp_path / "bundle.zip", public)
     met = set()
     for limit in range(1, kills + 2):
         folder = tmp_path / str(limit)
@@ -138,6 +160,34 @@ def test_killed_at_each_step(bundles: list[Submission], tmp_path: Path) -> None:
             assert agree(folder) == folders
             assert again.take(spam, Holder(public, "x", "submit")).new == (spam.id not in folders)
             assert agree(folder) == {spam.id}
+    assert met == {(False, None), (False, "pending"), (True, "pending"), (True, "accepted")}
+
+
+@pytest.mark.slow
+def test_killed_at_each_step_of_a_verification(bundles: list[Submission], tmp_path: Path) -> None:
+    template, spam, made = tmp_path / "template", bundles[0], document(bundles[0])
+    owner, other = (make_token(template).split("_")[1] for _ in range(2))
+    with contextlib.closing(Database.of_board(template, None)) as database:
+        Intake(Board(template), database).take(spam, Holder(owner, "x", "submit"))
+    (tmp_path / "document.json").write_bytes(made.to_bytes())
+    kills = kill_at_each_step(tmp_path, template, tmp_path / "document.json", other)
+    met = set()
+    for limit in range(1, kills + 2):
+        folder = tmp_path / str(limit)
+        there, rows = verifications(folder)
+        met.add((made.digest in there, rows.get(made.digest)))
+        with contextlib.closing(Database.of_board(folder, None)) as database:
+            board = Board(folder)
+            again = Intake(board, database)
+            again.settle()
+            assert agree(folder) == {spam.id}
+            assert verifications(folder) == (there, dict.fromkeys(there, "accepted"))
+            (entry,) = board.entries()
+            assert board.verifications(entry) == ((made,) if there else ())
+            assert again.verify(entry, made.to_bytes(), Holder(other, "x", "submit")) == (made, not there)
+            assert board.verifications(entry) == (made,)
+            assert agree(folder) == {spam.id}
+            assert verifications(folder) == ({made.digest}, {made.digest: "accepted"})
     assert met == {(False, None), (False, "pending"), (True, "pending"), (True, "accepted")}
 
 

@@ -312,7 +312,7 @@ def test_a_later_reference_changes_what_earlier_ones_are_held_against(
 def test_badges_and_their_documents(tmp_path: Path, spam: Submission) -> None:
     board, out = board_of(tmp_path / "board", [spam]), tmp_path / "site"
     build(board, out)
-    run = spam.runs()[0]
+    run = next(r for r in spam.runs() if "close" in r.transfers)
     checked = CheckedRun(
         key=run.key, transfer="close", target=run.target, seed=run.seed, expert_seed=run.expert_seed,
         verdict="identical", same_environment=True, recorded=0.5, found=0.5, statistic=None,

@@ -238,6 +238,11 @@ BAD = {
         Check.RUNS,
         "IndexError",
     ),
+    "diverges on the source": (
+        overridden("def learn_source(self, sources, experts, ctx): raise DivergedError('too large')"),
+        Check.KNOWLEDGE,
+        "learning on the sources diverged: too large",
+    ),
     "unseeded": (
         overridden("""
             def explore(self, space, policy, obs, rng):

@@ -18,7 +18,7 @@ from tlbench.leaderboard.assembly import assemble
 from tlbench.leaderboard.board import Board
 from tlbench.leaderboard.client import Sent
 from tlbench.leaderboard.submission import Submission
-from tlbench.leaderboard.verification import Verification, parse_verification
+from tlbench.leaderboard.verification import Verification, parse_verification, sealed
 from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec, load_suite
 
@@ -281,6 +281,22 @@ def test_outcomes_of_others_are_added_by_hand(verify: Verify, honest: Submission
     assert "is the maintainer's" in one_line(elsewhere)
     outcome.write_text("{}")
     assert "outcome.json" in one_line(CliRunner().invoke(app, add))
+
+
+@pytest.mark.usefixtures("known")
+def test_an_outcome_of_runs_that_are_not_the_submissions_is_refused(
+    verify: Verify, honest: Submission, tmp_path: Path
+) -> None:
+    outcome = tmp_path / "outcome.json"
+    verify(honest, "--no-add", "--out", str(outcome))
+    made = parse_verification(outcome.read_bytes())
+    content = {name: getattr(made, name) for name in type(made).model_fields if name != "digest"}
+    other = made.runs[0].model_copy(update={"key": "0" * 64})
+    outcome.write_bytes(sealed(**{**content, "runs": [other, *made.runs[1:]]}).to_bytes())
+    add = CliRunner().invoke(app, ["leaderboard", "add", str(outcome), "--board", str(tmp_path / "board")])
+    assert "run 000000000000" in one_line(add)
+    assert f"is not a run of the submission {honest.id[:12]}" in one_line(add)
+    assert documents(tmp_path, honest) == ()
 
 
 @pytest.mark.usefixtures("known")

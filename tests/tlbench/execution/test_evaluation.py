@@ -161,6 +161,30 @@ def test_an_abstaining_method_has_its_controls_curve_exactly(
     assert summary is not None
 
 
+def test_learning_on_the_source_that_diverges_is_an_abstention(
+    run: Run, own_runs: Own, write_method: Callable[..., str]
+) -> None:
+    path = write_method(
+        """
+        experts = 0
+
+        def learn_source(self, sources, experts, ctx):
+            [source] = sources
+            agent = ctx.build(source.interface, ctx.learner_config.model_copy(update={"learning_rate": 1e38}))
+            agent.train(source)
+            raise AssertionError("it has diverged")
+        """
+    )
+    evaluation = run(path)
+    assert not evaluation.outcome.failed
+    controls = {r.key: r for r in evaluation.records()}
+    for record in own_runs(evaluation):
+        assert record.abstained
+        assert not record.diverged
+        assert record.curve == controls[record.control_key or ""].curve
+        assert 0 < record.steps.source < 2400
+
+
 def test_extraction_has_a_quarter_of_the_source_budget(
     run: Run, own_runs: Own, write_method: Callable[..., str]
 ) -> None:

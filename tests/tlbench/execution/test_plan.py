@@ -32,6 +32,19 @@ targets = ["negated", "long"]
 relation = "task-family"
 """
 
+COPY = """
+[tasks.copy]
+environment = "tlbench/CartPole-v1"
+options = { pole_half_length = 0.6 }
+discount = 0.99
+random_return = 22.0
+expert_return = 500.0
+threshold = 475.0
+wall_limit = 600.0
+source = { budget = 2400, points = 4, episodes = 2 }
+
+"""
+
 CROSSED = """
 [transfers.crossed]
 sources = ["cartpole"]
@@ -128,6 +141,35 @@ def test_transfer_tasks_that_differ_in_name_only_share_their_runs(vary: Vary) ->
     vpg = {run.transfers: run for run in plan(suite, "spam").runs if run.target == "pendulum"}
     assert set(vpg) == {("far",), ("study",)}
     assert vpg["far",].name != vpg["study",].name
+
+
+def test_only_sources_that_a_method_takes_are_trained_on_and_counted(
+    vary: Vary, write_method: Callable[..., str]
+) -> None:
+    suite = vary(
+        ("[transfers.self]", COPY + "[transfers.self]"),
+        extra="""
+        [transfers.two]
+        sources = ["cartpole", "copy"]
+        targets = ["negated"]
+        relation = "task-family"
+        [transfers.turned]
+        sources = ["copy", "cartpole"]
+        targets = ["negated"]
+        relation = "task-family"
+        """,
+    )
+    for method in ("finetune-dqn", "spam-dqn", "layer-copy-first1-dqn", "zero-shot-dqn"):
+        both = plan(suite, method, tasks="inversion,two,turned")
+        assert [run.sources for run in both.runs] == [("cartpole",), ("copy",)]
+        assert [run.transfers for run in both.runs] == [("inversion", "two"), ("turned",)]
+        assert [[expert.task for expert in node.experts] for node in both.knowledge] == [["cartpole"], ["copy"]]
+        assert plan(suite, method, tasks="two").runs[0] == plan(suite, method, tasks="inversion").runs[0]
+    own = write_method("def learn_source(self, sources, experts, ctx):\n    return None\n")
+    for method in ("distill-last1-fixed", "finetune-multitask-ppo", own):
+        both = plan(suite, method, tasks="two")
+        assert both.runs[0].sources == both.knowledge[0].sources == ("cartpole", "copy")
+        assert [expert.task for expert in both.experts] in ([], ["cartpole", "copy"])
 
 
 def test_a_study_sets_the_learner_for_both_arms_but_not_for_the_expert(vary: Vary) -> None:

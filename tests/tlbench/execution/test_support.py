@@ -38,6 +38,27 @@ def test_units_that_a_method_cannot_learn_from_are_refused(method: str) -> None:
         check_support(suite, MethodChoice(method), tuple(suite.transfers))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("sign = -1", 'sign = "x"', "environment tlbench/CartPole-v1 can't be built with the task's options "),
+        ("sign = -1", "sign = 3", "environment tlbench/CartPole-v1 can't be built with the task's options "),
+        ("{ observation_sign = -1 }", "{ wheels = 4 }", "with the task's options (wheels = 4): "),
+        ("options = { observation_sign = -1 }", "observation_map = { indices = [9] }", "observation_map does not fit"),
+    ],
+)
+def test_what_the_suite_does_wrong_is_not_put_down_to_the_method(
+    vary: Callable[..., SuiteSpec], old: str, new: str, said: str
+) -> None:
+    suite = vary((old, new))
+    for method in ("scratch-vpg", "finetune-dqn", "random"):
+        with pytest.raises(TlbenchError) as caught:
+            check_support(suite, MethodChoice(method), ("self", "inversion"))
+        assert str(caught.value).startswith("tiny-v1: task negated: ")
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("method", ["scratch-plastic", "spam-plastic", "random"])
 def test_units_that_a_method_learns_from_are_taken(method: str) -> None:
     suite = find_suite("memory")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from tlbench.protocol.errors import BudgetExhausted, ProtocolViolationError
+from tlbench.protocol.errors import BudgetExhausted, ProtocolViolationError, TlbenchError
 from tlbench.protocol.specs import SuiteSpec, TaskSpec
 from tlbench.protocol.task import HarnessTask
 
@@ -49,13 +49,18 @@ class Remember:
 
 
 @pytest.fixture
-def task(tiny: SuiteSpec) -> Callable[[], HarnessTask]:
+def task(tiny: SuiteSpec) -> Callable[..., HarnessTask]:
     fields = tiny.tasks["cartpole"].model_dump()
     target = {"budget": 20, "points": 3, "episodes": 5}
     spec = TaskSpec.model_validate(
         {**fields, "environment": "toy_lifetimes:Echo", "unit": "episodes", "target": target}
     )
-    return lambda: HarnessTask(spec, "target", 0)
+    return lambda **changes: HarnessTask(spec.model_copy(update=changes), "target", 0)
+
+
+def test_options_that_lifetimes_do_not_take_are_named(task: Callable[..., HarnessTask]) -> None:
+    with pytest.raises(TlbenchError, match=r"toy_lifetimes:Echo can't be built with the task's options \(size = 3\): "):
+        task(options={"size": 3})
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import gymnasium
@@ -139,7 +140,7 @@ def test_observation_map_turns_bounds_around() -> None:
     assert isinstance(space, spaces.Box)
     assert space.low.tolist() == [-5, 0, -1]
     assert space.high.tolist() == [1, 7, 5]
-    with pytest.raises(ValueError, match="does not fit"):
+    with pytest.raises(TlbenchError, match="does not fit"):
         MappedObservations(venv, ObservationMap(indices=(2,)))
 
 
@@ -222,6 +223,19 @@ def test_an_environment_that_cannot_be_built_is_one_line(spec: TaskSpec) -> None
             open_lanes(spec, 2, autoreset)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
         assert spec.environment in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pole_half_length": -1.0}, "(pole_half_length = -1.0)"),
+        ({"observation_sign": "x", "wheels": 4}, "(observation_sign = 'x', wheels = 4)"),
+    ],
+)
+def test_options_that_an_environment_does_not_take_are_named(options: dict[str, Any], said: str) -> None:
+    for autoreset in ("same_step", "disabled"):
+        with pytest.raises(TlbenchError, match=re.escape(f"can't be built with the task's options {said}: ")):
+            open_lanes(task("tlbench/CartPole-v1", options=options), 2, autoreset)  # type: ignore[arg-type]
 
 
 def test_gymnasiums_own_same_step_vectorisation_fits_the_adapter() -> None:

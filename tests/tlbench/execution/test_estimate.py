@@ -1,0 +1,65 @@
+"""Estimates follow the size of what is to be done, and give way to what was measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tlbench.execution.estimate import Estimator
+from tlbench.execution.plan import ExpertNode
+from tlbench.protocol.discovery import find_suite
+from tlbench.protocol.records import Configured, Record
+from tlbench.protocol.specs import SuiteSpec
+
+
+def estimated(task: str, schedule: dict[str, int] | None = None, **changes: Any) -> float:
+    """Seconds of an expert on a task of ``memory`` with these changes."""
+    suite = find_suite("memory")
+    spec = suite.tasks[task]
+    assert spec.source is not None
+    changes["source"] = spec.source.model_copy(update=schedule or {})
+    suite = suite.model_copy(update={"tasks": {**suite.tasks, task: spec.model_copy(update=changes)}})
+    return Estimator(suite).node(ExpertNode("0" * 64, task, "plastic", 0))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "changes"),
+    [
+        ({"budget": 48_000}, {}),
+        ({"points": 40}, {}),
+        ({"episodes": 800}, {}),
+        ({}, {"options": {"bits": 100}}),
+        ({}, {"options": {"bits": 50, "patterns": 4}}),
+    ],
+    ids=["budget", "points", "episodes", "wider", "longer"],
+)
+def test_more_lifetimes_and_larger_ones_take_longer(schedule: dict[str, int], changes: dict[str, Any]) -> None:
+    assert estimated("patterns", schedule, **changes) > estimated("patterns")
+
+
+def test_lifetimes_count_by_their_number() -> None:
+    whole, tenth = ({"budget": b, "points": 1, "episodes": e} for b, e in ((20_000, 200), (2_000, 20)))
+    assert estimated("patterns", whole) == pytest.approx(10 * estimated("patterns", tenth))
+
+
+def test_steps_of_learners_with_memory_take_longer_than_the_environments() -> None:
+    assert estimated("hidden-goal") > 2 * estimated("hidden-goal", within_lifetime=False)
+
+
+def test_what_was_measured_counts(tiny: SuiteSpec) -> None:
+    estimator, node = Estimator(tiny), ExpertNode("0" * 64, "cartpole", "vpg", 0)
+    unmeasured = estimator.node(node)
+    for seconds in (70.0, 90.0, 80.0):
+        estimator._note(measured(seconds))
+    assert estimator.node(node) == 80.0
+    assert estimator.node(ExpertNode("0" * 64, "cartpole", "ppo", 0)) == pytest.approx(unmeasured)
+    assert estimator.total([node] * 6, 2) == 240.0
+
+
+def measured(seconds: float) -> Record:
+    """What an estimate reads of a record."""
+    learner = Configured(id="vpg", version="1", config={})
+    return Record.model_construct(
+        kind="expert", target="cartpole", learner=learner, provenance={"wall_seconds": seconds}
+    )
