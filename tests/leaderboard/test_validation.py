@@ -322,8 +322,8 @@ def test_keys_are_those_of_the_plan(spam: Submission, scratch: Submission) -> No
 def test_protocol_version_is_the_planners() -> None:
     from tlbench.execution import plan
     from tlbench.leaderboard import record_checks, validation
-    from tlbench.protocol import task
+    from tlbench.protocol import metered
 
     assert keys.PROTOCOL == plan.PROTOCOL
     assert validation.EXPERT_SEED_STRIDE == plan.EXPERT_SEED_STRIDE
-    assert record_checks.TRAINING_BINS == task.TRAINING_BINS
+    assert record_checks.TRAINING_BINS == metered.TRAINING_BINS

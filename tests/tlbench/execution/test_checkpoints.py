@@ -22,8 +22,8 @@ from tlbench.execution.plan import ExpertNode, KnowledgeNode
 from tlbench.execution.work import Job, work
 from tlbench.protocol.checkpoint import Checkpoint
 from tlbench.protocol.errors import StorageError, TlbenchError
+from tlbench.protocol.metered import MeteredVecEnv
 from tlbench.protocol.specs import SuiteSpec, parse_suite
-from tlbench.protocol.task import MeteredVecEnv
 
 HERE = Checkpointing(60.0, {"code": "this"})
 

@@ -12,8 +12,9 @@ import torch
 from tlbench.protocol.discovery import learners
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError
 from tlbench.protocol.interface import Learner
+from tlbench.protocol.metered import TrainingBins
 from tlbench.protocol.specs import Schedule, SuiteSpec, TaskSpec
-from tlbench.protocol.task import HarnessTask, TrainingBins, agent_seed
+from tlbench.protocol.task import HarnessTask, agent_seed
 
 LEFT, RIGHT = 0, 1
 
