@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,24 +14,24 @@ import numpy as np
 import torch
 
 from tlbench.execution.checkpoints import Checkpointing, NodeCheckpoint, remove
+from tlbench.execution.facts import checked_json, curve_of, reads_of, training_of
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, RunNode
 from tlbench.execution.selection import MethodChoice, configured, control_choice, find_learner, learner_identity
 from tlbench.execution.store import Store
 from tlbench.protocol.checkpoint import ReplayError
 from tlbench.protocol.discovery import import_environments
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError, TlbenchError
-from tlbench.protocol.evaluation import Outcome, untouched_randomness
+from tlbench.protocol.evaluation import untouched_randomness
 from tlbench.protocol.interface import (
     Context,
     Expert,
-    JSONValue,
     Knowledge,
     Params,
     Policy,
     learn_from_scratch,
     training_facts,
 )
-from tlbench.protocol.records import Configured, ExpertUsed, Point, Record, Steps, Training
+from tlbench.protocol.records import Configured, ExpertUsed, Record, Steps
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.seeding import derive_seed, seed_everything
 from tlbench.protocol.specs import EXTRACTION_ALLOWANCE, SuiteSpec
@@ -131,7 +129,7 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
             points = task.finish()
         except DivergedError:
             diverged, points = True, task.abandon()
-    curve = _curve(task, points)
+    curve = curve_of(task, points)
     best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
     if spec.evaluator == "alignment" and curve:
         best = len(curve) - 1  # a source has nothing to be aligned with: the last is the expert
@@ -158,12 +156,12 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
         steps=Steps(unit=task.unit, source=task.spent, extraction=0, target=0),
         gradient_steps=agent.gradient_steps,
         curve=curve,
-        training=_training(task),
+        training=training_of(task),
         diagnostics={
             **{name: value for name, value in training_facts(agent).items() if name != "gradient_steps"},
             "mean_return": mean_return,
             "best_point": best,
-            **_reads(task.reads),
+            **reads_of(task.reads),
         },
         diverged=diverged or len(curve) < len(task.fractions),
         provenance=_provenance(job, started, checkpoint),
@@ -204,10 +202,10 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
         raise ProtocolViolationError("learn_source returned knowledge that is not finite")
     if knowledge is not None:
         for name, content in (("data", knowledge.data), ("diagnostics", knowledge.diagnostics)):
-            _check_json(content, f"knowledge {name}")
+            checked_json(content, f"knowledge {name}")
     spent = sum(task.spent for task in tasks)
     steps = {"source": source_steps if experts else spent, "extraction": spent if experts else 0}
-    reads = _reads({name for task in tasks for name in task.reads})
+    reads = reads_of({name for task in tasks for name in task.reads})
     facts = {"experts": used, "steps": steps, **reads, "provenance": _provenance(job, started)}
     job.store.write_knowledge(node.key, knowledge, facts)
 
@@ -267,10 +265,10 @@ def _run(job: Job, node: RunNode, started: float) -> None:
             points = task.finish()
         except DivergedError:
             diverged, points = True, task.abandon()
-    curve = _curve(task, points)
+    curve = curve_of(task, points)
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
-    diagnostics |= _reads({*task.reads, *facts.get("reads", [])})
+    diagnostics |= reads_of({*task.reads, *facts.get("reads", [])})
     alignment = task.alignment()
     if alignment is not None:
         diagnostics["alignment"] = alignment
@@ -300,8 +298,8 @@ def _run(job: Job, node: RunNode, started: float) -> None:
         ),
         gradient_steps=int(gradient_steps) if isinstance(gradient_steps, int) else None,
         curve=curve,
-        training=_training(task),
-        diagnostics=_check_json(diagnostics, "diagnostics"),
+        training=training_of(task),
+        diagnostics=checked_json(diagnostics, "diagnostics"),
         abstained=abstained,
         diverged=diverged or len(curve) < len(task.fractions),
         provenance=_provenance(job, started, checkpoint),
@@ -316,39 +314,6 @@ def _knowledge_of(store: Store, node: RunNode) -> tuple[Knowledge | None, Mappin
     if found is None:
         raise TlbenchError(f"{node.knowledge.label} is missing or damaged: run the same command again")
     return found
-
-
-def _curve(task: HarnessTask, points: Sequence[tuple[int, Outcome | None]]) -> tuple[Point, ...]:
-    """The points up to the first at which the policy gave no finite action."""
-    curve: list[Point] = []
-    for fraction, (count, outcome) in zip(task.fractions, points, strict=False):
-        if outcome is None or not all(math.isfinite(value) for value in outcome.returns):
-            break
-        curve.append(Point(fraction=fraction, count=count, returns=outcome.returns, lengths=outcome.lengths))
-    if not curve and task.fractions[0] == 0.0:
-        raise ProtocolViolationError("the policy's actions are not finite before anything was learned on the target")
-    return tuple(curve)
-
-
-def _training(task: HarnessTask) -> Training:
-    returns, episodes = task.bins.as_lists()
-    finite = [value if value is None or math.isfinite(value) else None for value in returns]
-    return Training(returns=tuple(finite), episodes=tuple(episodes))
-
-
-def _reads(names: Collection[str]) -> dict[str, JSONValue]:
-    """What a method read of a task besides its spaces, on the sources or on the target; nothing if it read nothing."""
-    return {"reads": sorted(names)} if names else {}
-
-
-def _check_json(content: Mapping[str, JSONValue], what: str) -> dict[str, JSONValue]:
-    try:
-        if json.loads(json.dumps(content, allow_nan=False)) == content:
-            return dict(content)
-        problem = "it comes back changed (tuples, keys that are no text?)"
-    except (TypeError, ValueError) as error:
-        problem = str(error)
-    raise ProtocolViolationError(f"{what} must be finite JSON values: {problem}")
 
 
 def _suite_fields(suite: SuiteSpec) -> dict[str, Any]:
