@@ -108,10 +108,11 @@ NATURE = DQNConfig(
 
 SMALL_IMAGES = NATURE.model_copy(
     update={
+        "learning_rate": 2.5e-4,
         "buffer_size": 100_000,
         "learning_starts": 2_000,
-        "target_update_interval": 2_000,
-        "exploration_fraction": 0.2,
+        "target_update_interval": 1_000,
+        "exploration_fraction": 0.1,
         "exploration_final": 0.05,
         "conv_layers": ((16, 6, 3), (32, 4, 2), (32, 3, 1)),
         "hidden_sizes": (128,),
