@@ -17,6 +17,9 @@ from tlbench.baselines.learners.dqn_model import LeanDQN
 from tlbench.protocol.checkpoint import Checkpoints, Saved
 from tlbench.protocol.interface import Params
 
+ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam keeps of a parameter."""
+
 
 class CheckpointedTraining(Divergence):
     """Saves a training between updates and rollouts where that is due, and takes one up where there is one.
@@ -77,9 +80,6 @@ def restore(model: LeanDQN, saved: Saved) -> None:
     model._exploration_rng.bit_generator.state = facts["exploration"]
     model.replay_buffer.rng.bit_generator.state = facts["minibatches"]
     model.renew_update()
-
-
-ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 
 def _networks(model: LeanDQN) -> Iterator[tuple[str, nn.Parameter]]:
