@@ -283,7 +283,8 @@ def test_parameters_leave_in_plain_memory_order():
 
 def test_image_updates_are_sb3s(monkeypatch):
     """Several minibatches in one call, against SB3's loop over the same ones."""
-    config = DQNConfig(conv_layers=((8, 8, 4), (8, 3, 1)), hidden_sizes=(16,), max_grad_norm=0.5, buffer_size=400)
+    config = DQNConfig(conv_layers=((8, 8, 4), (8, 3, 1)), hidden_sizes=(16,), max_grad_norm=0.5, buffer_size=400,
+                       learning_rate=1e-4)  # fmt: skip
     interface = images(36)
     agent = DQN().build(interface, config, 0, "cpu")
     lean = agent.model
