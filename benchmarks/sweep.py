@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from tlbench.analysis.curves import normalise
+from tlbench.analysis.metrics import auc, time_to_threshold
 from tlbench.protocol.discovery import find_suite, import_environments, learners
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Learner
 from tlbench.protocol.specs import TaskSpec
 from tlbench.protocol.task import HarnessTask, agent_seed
-
-IN_A_ROW = 3
-"""Points at or above the threshold that count as reaching it."""
 
 
 def value_of(text: str) -> Any:
@@ -51,19 +50,18 @@ def combinations(settings: list[str]) -> list[dict[str, Any]]:
 
 
 def run(learner: Learner, spec: TaskSpec, seed: int, settings: Mapping[str, Any]) -> tuple[float, float, int | None]:
-    """Normalised area, mean return of the last five points and steps to threshold of one run from scratch."""
+    """Area under the curve (0 if it diverges), mean return of the last five points, steps to threshold of one run."""
     task = HarnessTask(spec, "target", seed, discrete=learner.discrete_only)
     agent = learner.build(task.interface, learner.Config(**settings), agent_seed(spec, "target", seed), "cpu")
     try:
         agent.train(task)
     except DivergedError:
         return 0.0, float("nan"), None
-    points = [(spent, float(np.mean(outcome.returns))) for spent, outcome in task.finish() if outcome is not None]
-    returns = np.array([mean for _, mean in points])
-    reached = np.convolve(returns >= spec.threshold, np.ones(IN_A_ROW), "valid") == IN_A_ROW
-    steps = points[int(np.argmax(reached)) + IN_A_ROW - 1][0] if reached.any() else None
-    normalised = (returns - spec.random_return) / (spec.expert_return - spec.random_return)
-    return float(np.mean(np.clip(normalised, -1, 1.2))), float(returns[-5:].mean()), steps
+    points = [(count, float(np.mean(outcome.returns))) for count, outcome in task.finish() if outcome is not None]
+    counts, returns = np.array(points).T
+    area = float(auc(normalise(returns, spec.random_return, spec.expert_return), counts))
+    times, reached = time_to_threshold(returns[None], counts, spec.threshold)
+    return area, float(returns[-5:].mean()), int(times[0]) if reached[0] else None
 
 
 def main() -> None:
