@@ -68,6 +68,7 @@ def measure(
     jobs: int | None,
     out: Path,
     factor: float = 5.0,
+    points: int = POINTS,
 ) -> list[Measured]:
     """Measure a suite's references.
 
@@ -79,17 +80,20 @@ def measure(
         jobs: Processes.
         out: Folder for the runs, which are kept and not run again.
         factor: Budget of a reference run, as a multiple of the target budget.
+        points: Evaluations of a reference run.
 
     Raises:
-        TlbenchError: If a task or learner is unknown, the factor is not positive, or a run failed.
+        TlbenchError: If a task or learner is unknown, the factor or the points are too small, or a run failed.
     """
     if factor <= 0:
         raise TlbenchError(f"a reference run needs a positive multiple of the target budget, not {factor:g}")
+    if points < 2:
+        raise TlbenchError(f"a reference run needs at least two evaluation points, not {points}")
     targets = [name for name, task in suite.tasks.items() if task.target is not None]
     for name in tasks or ():
         if name not in targets:
             raise TlbenchError(f"{suite.id} has no target {name!r}; it has: {', '.join(targets)}")
-    longer = suite.model_copy(update={"tasks": {name: _longer(task, factor) for name, task in suite.tasks.items()}})
+    longer = suite.model_copy(update={"tasks": {name: _longer(task, factor, points) for name, task in suite.tasks.items()}})
     chosen = [name for name in targets if tasks is None or name in tasks]
     numbers = range(FIRST_SEED, FIRST_SEED + seeds)
     nodes = {
@@ -122,11 +126,11 @@ def random_returns(task: TaskSpec, episodes: int = RANDOM_EPISODES) -> np.ndarra
     return np.array(returns)
 
 
-def _longer(task: TaskSpec, factor: float) -> TaskSpec:
+def _longer(task: TaskSpec, factor: float, points: int) -> TaskSpec:
     if task.target is None:
         return task
     longer = task.target.scaled(factor)
-    schedule = Schedule(budget=longer.budget, points=POINTS, episodes=EPISODES)
+    schedule = Schedule(budget=longer.budget, points=points, episodes=EPISODES)
     return task.model_copy(update={"source": schedule, "wall_limit": factor * task.wall_limit})
 
 
@@ -156,7 +160,7 @@ def _measured(
     curves = np.array([[float(np.mean(point.returns)) for point in record.curve] for record in records])
     fractions = np.array([point.fraction for point in records[0].curve])
     if task.unit == "episodes":
-        last = curves[:, -POINTS // LAST_SHARE :].mean(axis=1)
+        last = curves[:, -len(fractions) // LAST_SHARE :].mean(axis=1)
         experts = max(experts, last, key=np.mean)
     times, reached = time_to_threshold(curves, fractions, task.threshold)
     median = float(np.median(np.where(reached, times, np.inf)))

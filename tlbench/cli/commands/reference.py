@@ -20,6 +20,7 @@ def command(
     jobs: Annotated[int | None, typer.Option(help="Processes; all usable cores by default.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the reference runs.")] = Path("runs/reference"),
     factor: Annotated[float, typer.Option(help="Budget of a reference run, in target budgets.")] = 5.0,
+    points: Annotated[int, typer.Option(help="Evaluations of a reference run, of 5 episodes each.")] = 100,
 ) -> None:
     """Measure a suite's references.
 
@@ -30,7 +31,7 @@ def command(
     from tlbench.protocol.discovery import find_suite
 
     names = [name.strip() for name in tasks.split(",")] if tasks else None
-    found = measure(find_suite(suite), learners.split(","), names, seeds, jobs, out, factor)
+    found = measure(find_suite(suite), learners.split(","), names, seeds, jobs, out, factor, points)
     rows = [
         [
             r.task,
