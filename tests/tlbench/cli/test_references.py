@@ -31,3 +31,17 @@ def test_a_factor_that_is_not_positive_is_refused(tiny: SuiteSpec, tmp_path: Pat
     with pytest.raises(TlbenchError, match="positive multiple"):
         measure(tiny, ["vpg"], None, 1, 1, tmp_path, 0.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_number_of_evaluations_is_the_caller_s(tiny: SuiteSpec, tmp_path: Path) -> None:
+    task = next(name for name, spec in tiny.tasks.items() if spec.target is not None)
+    measure(tiny, ["vpg"], [task], 1, 1, tmp_path, 0.5, points=7)
+    (store,) = find_stores(tmp_path)
+    (expert,) = (store.folder / "experts").glob("*.json")
+    assert len(store.load_expert(expert.stem)[1].curve) == 7
+
+
+def test_a_single_evaluation_is_refused(tiny: SuiteSpec, tmp_path: Path) -> None:
+    with pytest.raises(TlbenchError, match="at least two evaluation points"):
+        measure(tiny, ["vpg"], None, 1, 1, tmp_path, 1.0, points=1)
+    assert not list(tmp_path.iterdir())
