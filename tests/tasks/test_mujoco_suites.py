@@ -1,4 +1,4 @@
-"""The drafts of the suites of task families: instances, parameters and known rewards fit together."""
+"""The suites of task families, published or drafts: instances, parameters and known rewards fit together."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import pytest
 from tlbench.protocol.specs import SuiteSpec, TaskSpec, load_suite
 from tlbench.protocol.task import HarnessTask
 
-DRAFTS = Path(__file__).parents[2] / "tasks" / "drafts"
+TASKS = Path(__file__).parents[2] / "tasks"
 
 
-@pytest.fixture(params=["mujoco", "mujoco-full"], scope="module")
+@pytest.fixture(params=["drafts/point-goal", "drafts/mujoco", "drafts/mujoco-full"], scope="module")
 def suite(request: pytest.FixtureRequest) -> SuiteSpec:
-    """Each of the two."""
-    return load_suite(DRAFTS / f"{request.param}.toml")
+    """Each of the three."""
+    return load_suite(TASKS / f"{request.param}.toml")
 
 
 def test_contexts_are_the_instances_parameters(suite: SuiteSpec) -> None:
