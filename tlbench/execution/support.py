@@ -57,6 +57,16 @@ def interface_of(suite: SuiteSpec, task: str, role: Any, discrete: bool) -> Any:
         raise TlbenchError(f"{suite.id}: task {task}: {error}") from error
 
 
+def cannot_open(suite: SuiteSpec) -> str | None:
+    """Why a task of the suite can't be opened on this machine, or ``None``: an extra that isn't installed, say."""
+    for name, task in suite.tasks.items():
+        try:
+            interface_of(suite, name, "source" if task.target is None else "target", discrete=False)
+        except TlbenchError as error:
+            return str(error)
+    return None
+
+
 def check_support(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]) -> None:
     """Refuse a method that can't run on these transfer tasks.
 

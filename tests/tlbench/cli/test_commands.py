@@ -94,6 +94,21 @@ def test_every_suite_is_shown_with_a_time(call: Call, suite: str) -> None:
     assert f"with {suites()[suite].seeds} seeds on" in out
 
 
+def test_a_suite_whose_extra_is_missing_is_shown_and_left_out_of_the_methods(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    code, out, err = call("suites", "atari")
+    assert code == 1
+    assert suites()["atari-v1"].digest in out
+    assert "pip install 'tlbench[atari]'" in err
+    code, out, _ = call("methods", "--learner", "dqn")
+    assert code == 0
+    assert "left out: atari-v1: task breakout: " in out
+    assert "atari-v1, " not in out
+    assert "classic-v1" in out
+
+
 def test_suites_and_methods_list_what_is_found(call: Call) -> None:
     code, out, _ = call("suites")
     assert code == 0

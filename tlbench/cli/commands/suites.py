@@ -21,14 +21,20 @@ def command(
     ] = None,
 ) -> None:
     """List the suites, or show one suite's tasks, budgets, digest and estimated time."""
+    from tlbench.execution.support import cannot_open
     from tlbench.protocol.discovery import find_suite, suites
+    from tlbench.protocol.errors import TlbenchError
 
     if suite is None:
         rows = [[s.id, s.title, str(len(s.transfers)), str(s.seeds), s.digest[:12]] for s in suites().values()]
         print_table("", ["suite", "title", "transfer tasks", "seeds", "digest"], rows)
         return
     found = find_suite(suite)
-    _show(found, method or _typical(found))
+    _show(found)
+    closed = cannot_open(found)
+    if closed:
+        raise TlbenchError(closed)
+    typer.echo(_time(found, method or _typical(found)))
 
 
 def _typical(suite: SuiteSpec) -> str:
@@ -44,7 +50,7 @@ def _typical(suite: SuiteSpec) -> str:
     return "spam"
 
 
-def _show(suite: SuiteSpec, method: str) -> None:
+def _show(suite: SuiteSpec) -> None:
     typer.echo(f"{suite.id}: {suite.title}\n{suite.description.strip()}\ndigest {suite.digest}\n")
     rows = []
     for name, spec in suite.transfers.items():
@@ -66,6 +72,10 @@ def _show(suite: SuiteSpec, method: str) -> None:
     if respects:
         alike = [[name, *(str(t.similarity.get(key, "")) for key in respects)] for name, t in suite.transfers.items()]
         print_table("", ["similarity", *(key.replace("_", " ") for key in respects)], alike)
+
+
+def _time(suite: SuiteSpec, method: str) -> str:
+    """How long the method takes here, with experts and controls and without."""
     from tlbench.cli.api import usable_cores
     from tlbench.cli.clock import duration
     from tlbench.execution.estimate import Estimator
@@ -75,7 +85,7 @@ def _show(suite: SuiteSpec, method: str) -> None:
     plan = make_plan(suite, MethodChoice(method), tuple(suite.transfers), tuple(range(suite.seeds)))
     estimator, cores = Estimator(suite), usable_cores()
     cold, warm = estimator.total(plan.nodes(), cores), estimator.total((*plan.knowledge, *plan.runs), cores)
-    typer.echo(
+    return (
         f"{method} with {suite.seeds} seeds on {cores} cores here: about {duration(cold)}, and about {duration(warm)} "
         "for another method once experts and controls exist"
     )
