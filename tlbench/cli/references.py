@@ -93,7 +93,7 @@ def measure(
     for name in tasks or ():
         if name not in targets:
             raise TlbenchError(f"{suite.id} has no target {name!r}; it has: {', '.join(targets)}")
-    longer = suite.model_copy(update={"tasks": {name: _longer(task, factor, points) for name, task in suite.tasks.items()}})
+    longer = suite.model_copy(update={"tasks": {n: _longer(t, factor, points) for n, t in suite.tasks.items()}})
     chosen = [name for name in targets if tasks is None or name in tasks]
     numbers = range(FIRST_SEED, FIRST_SEED + seeds)
     nodes = {
