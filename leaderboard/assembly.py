@@ -19,7 +19,7 @@ from tlbench.leaderboard.submission import (
 )
 from tlbench.leaderboard.validation import source_class, validate
 from tlbench.protocol.errors import TlbenchError
-from tlbench.protocol.records import Record
+from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec, first_error
 
 
@@ -92,7 +92,8 @@ def _choose(records: Iterable[Record], method: str, configs: Sequence[str], rule
             f"{method} was run under several configurations: choose one with --config (the start of its hash), or "
             f"--ruleset tuned if each transfer task has one: {_listed(runs, wanted)}"
         )
-    return [r for r in runs if r.config_hash in wanted]
+    skipped = own_controls(runs)
+    return [r for r in runs if r.config_hash in wanted and r.key not in skipped]
 
 
 def _listed(runs: Sequence[Record], hashes: Sequence[str]) -> str:

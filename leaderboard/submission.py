@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tlbench.leaderboard import archive, strictjson, table
 from tlbench.protocol.errors import TlbenchError
-from tlbench.protocol.records import Configured, Record
+from tlbench.protocol.records import Configured, Record, own_controls
 from tlbench.protocol.specs import canonical_json, digest_of, first_error
 
 CONTROL_PREFIX = "scratch-"
@@ -121,9 +121,13 @@ class Submission:
         """The experts' training."""
         return [r for r in self.records if r.kind == "expert"]
 
+    @cached_property
+    def _own(self) -> set[str]:
+        return own_controls(self.records)
+
     def _is_run(self, record: Record) -> bool:
         ours = record.method is not None and record.method.id == self.metadata.method
-        return record.kind == "run" and ours and record.config_hash in self.hashes
+        return record.kind == "run" and ours and record.config_hash in self.hashes and record.key not in self._own
 
     def to_bytes(self) -> bytes:
         """The bundle.

@@ -154,21 +154,28 @@ def _check_controls(runs: Iterable[Record], by_key: Mapping[str, Record]) -> Non
             raise TlbenchError(f"the control of {label(run)!a} is missing")
         if control.key == run.key:
             continue  # its own control: learning from scratch, or a method without one
-        learner = run.learner
-        same = learner is not None and control.learner is not None and control.method is not None
-        if (
-            not same
-            or learner is None
-            or control.learner is None
-            or control.method is None
-            or control.method.id != f"{CONTROL_PREFIX}{learner.id}"
-            or (control.learner.id, control.learner.version) != (learner.id, learner.version)
-            or control.learner.code != learner.code
-        ):
-            raise TlbenchError(f"the control of {label(run)!a} is not its learner from scratch")
+        if not (_from_scratch(control, run) or _without_knowledge(control, run)):
+            raise TlbenchError(
+                f"the control of {label(run)!a} is not its learner from scratch, nor the method without knowledge"
+            )
         fits = (control.target, control.seed) == (run.target, run.seed) and set(run.transfers) <= set(control.transfers)
         if not fits or control.knowledge_key is not None or control.control_key != control.key:
             raise TlbenchError(f"the control of {label(run)!a} is of another target, seed or transfer task")
+
+
+def _from_scratch(control: Record, run: Record) -> bool:
+    """Whether the control is the run's learner from scratch."""
+    ours, other = run.learner, control.learner
+    if ours is None or other is None or control.method is None:
+        return False
+    same = (other.id, other.version, other.code) == (ours.id, ours.version, ours.code)
+    return same and control.method.id == f"{CONTROL_PREFIX}{ours.id}"
+
+
+def _without_knowledge(control: Record, run: Record) -> bool:
+    """Whether the control is the run's method itself, as it was configured, without knowledge."""
+    same = (control.method, control.learner, control.config_hash) == (run.method, run.learner, run.config_hash)
+    return same and control.knowledge_key is None
 
 
 def _check_experts(run: Record, experts: Mapping[str, Record]) -> None:

@@ -111,15 +111,11 @@ def _same_seeds(run: CheckedRun, record: Record) -> bool:
 
 
 def _candidates(submission: Submission, suite: SuiteSpec) -> dict[str, str]:
-    """Keys of the method's runs of scored transfer tasks (of all, if none is scored), each with its first such task.
-
-    A method's runs without knowledge, where it is its own control, are not among them.
-    """
+    """Keys of the method's runs of scored transfer tasks (of all, if none is scored), each with its first such task."""
     runs = submission.runs()
-    carrying = any(r.knowledge_key for r in runs)
     found: dict[str, str] = {}
     for run in runs:
         scored = [name for name in run.transfers if suite.transfers[name].scored]
-        if scored and (run.knowledge_key or not carrying):
+        if scored:
             found[run.key] = scored[0]
     return found or {run.key: run.transfers[0] for run in runs}

@@ -96,7 +96,7 @@ def _groups(
     A recorded run of a seed that was run again is left out, since it and its re-run are not independent; where fewer
     would be left than were run again, all stay, which can only hide a difference.
     """
-    members: dict[tuple[str, tuple[str, str, bool]], list[tuple[int, Chosen, Record]]] = {}
+    members: dict[tuple[str, tuple[str, str]], list[tuple[int, Chosen, Record]]] = {}
     for run in runs:
         members.setdefault((run[1].transfer, _kind(run[1].record)), []).append(run)
     found = []
@@ -112,9 +112,9 @@ def _groups(
     return found
 
 
-def _kind(record: Record) -> tuple[str, str, bool]:
-    """Target, configuration, and whether it is a run without knowledge."""
-    return record.target, record.config_hash, record.knowledge_key is None
+def _kind(record: Record) -> tuple[str, str]:
+    """Target and configuration."""
+    return record.target, record.config_hash
 
 
 def _checked(suite: SuiteSpec, choice: Chosen, rerun: Record, verdict: Verdict, distance: float | None) -> CheckedRun:

@@ -9,6 +9,7 @@ from tests.leaderboard.conftest import STUDY, records_of, small_suite, submissio
 from tlbench.leaderboard import keys
 from tlbench.leaderboard import submission as submissions
 from tlbench.leaderboard.assembly import assemble
+from tlbench.leaderboard.controls import method_curves
 from tlbench.leaderboard.submission import Counts, Submission, in_order, records_digest
 from tlbench.leaderboard.validation import validate
 from tlbench.protocol.errors import TlbenchError
@@ -76,6 +77,35 @@ def test_fine(spam: Submission, scratch: Submission) -> None:
     assert spam.metadata.source_class == "standard"
     assert spam.metadata.records == Counts(method=16, control=16, expert=8)
     assert scratch.metadata.records == Counts(method=16, control=0, expert=0)
+
+
+class TestAMethodThatIsItsOwnControl:
+    @pytest.fixture(scope="class")
+    def maml(self) -> Submission:
+        return submission_of(SUITE, "maml", mean=70.0, control=40.0)
+
+    def test_its_runs_without_knowledge_are_the_controls(self, maml: Submission) -> None:
+        assert validate(maml, SUITES) is SUITE
+        assert maml.metadata.records == Counts(method=16, control=16, expert=0)
+        assert all(r.knowledge_key for r in maml.runs())
+        assert not any(r.knowledge_key for r in maml.controls())
+        assert {r.control_key for r in maml.runs()} == {r.key for r in maml.controls()}
+
+    def test_its_gain_is_over_them(self, maml: Submission) -> None:
+        for task in method_curves(SUITE, maml, {}):
+            assert (task.method - task.control).mean() == pytest.approx(30.0, abs=2.0)  # noise of deviation 1
+
+    def test_a_control_of_other_settings_is_refused(self, maml: Submission) -> None:
+        one = maml.controls()[0]
+        assert one.method is not None
+        other = one.method.model_copy(update={"config": {**one.method.config, "episodes": 7}})
+        weak = [r.model_copy(update={"method": other}) if r is one else r for r in maml.records]
+        refused(with_records(maml, weak), "is not its learner from scratch, nor the method without knowledge")
+
+    def test_a_run_with_knowledge_is_no_control(self, maml: Submission) -> None:
+        one, another = maml.runs()[:2]
+        swapped = [r.model_copy(update={"control_key": another.key}) if r is one else r for r in maml.records]
+        refused(with_records(maml, swapped), "is not its learner from scratch, nor the method without knowledge")
 
 
 def test_a_method_may_take_the_first_of_several_sources_alone() -> None:

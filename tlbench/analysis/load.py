@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlbench.analysis.curves import FloatArray, TaskCurves, average_instances
-from tlbench.protocol.records import Record
+from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec
 
 
@@ -81,12 +81,10 @@ Grouped = Mapping[str, Mapping[str, Mapping[str, list[Record]]]]
 def _group(records: Sequence[Record], by_key: Mapping[str, Record]) -> tuple[Grouped, list[str]]:
     labels, notes = method_labels(records), list[str]()
     grouped: dict[str, dict[str, dict[str, list[Record]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    carrying = {(r.method.id, r.config_hash) for r in records if r.method and r.knowledge_key}
+    skipped = own_controls(records)
     for record in records:
-        if record.method is None:
+        if record.method is None or record.key in skipped:
             continue
-        if record.knowledge_key is None and (record.method.id, record.config_hash) in carrying:
-            continue  # the control of a method that is its own control
         label = labels[record.method.id, record.config_hash]
         if record.control_key not in by_key:
             notes.append(f"{label}: seed {record.seed} of {record.target} has no control yet and is left out")

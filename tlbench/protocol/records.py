@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,6 +93,17 @@ class Record(Part):
     abstained: bool = False
     diverged: bool = False
     provenance: Mapping[str, Any]
+
+
+def own_controls(records: Sequence[Record]) -> set[str]:
+    """Keys of the runs without knowledge of methods that have runs with it: they are these runs' control.
+
+    Args:
+        records: Runs of any methods; those of one method and configuration are judged together.
+    """
+    ids = {r.key: (r.method.id, r.config_hash) for r in records if r.method is not None}
+    carrying = {ids[r.key] for r in records if r.knowledge_key is not None and r.key in ids}
+    return {r.key for r in records if r.knowledge_key is None and ids.get(r.key) in carrying}
 
 
 def to_json(record: Record) -> str:

@@ -23,7 +23,7 @@ from tlbench.analysis.statistics import Profile, Sample, performance_profile
 from tlbench.analysis.summary import PROFILE_LEVELS, compare, summarise
 from tlbench.analysis.task_results import run_values
 from tlbench.protocol.errors import TlbenchError
-from tlbench.protocol.records import Record
+from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec
 
 Kind = Literal["learning", "survival"]
@@ -221,14 +221,12 @@ def _controls(records: Sequence[Record], runs: Sequence[Record]) -> dict[str, st
     """Name of the control of each method label."""
     by_key = {r.key: r for r in records}
     labels = method_labels(runs)
-    carrying = {(r.method.id, r.config_hash) for r in runs if r.method is not None and r.knowledge_key}
+    skipped = own_controls(runs)
     names: dict[str, str] = {}
     for run in runs:
         control = by_key.get(run.control_key or "")
-        if run.method is None or control is None or control.method is None:
+        if run.method is None or control is None or control.method is None or run.key in skipped:
             continue
-        if run.knowledge_key is None and (run.method.id, run.config_hash) in carrying:
-            continue  # the control of a method that is its own control
         label = labels[run.method.id, run.config_hash]
         if run.control_key == run.key:
             names[label] = label
