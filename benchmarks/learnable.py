@@ -2,7 +2,7 @@
 
     python benchmarks/learnable.py runs
 
-prints, for every learner from scratch in a folder of results, the mean return at the end of the budget (the points at
+prints, for every control in a folder of results, the mean return at the end of the budget (the points at
 fractions above 0.9, mean over seeds, standard error over seeds) and by how many standard errors it is above random.
 """
 
@@ -29,7 +29,7 @@ def final(record: Record) -> float:
 def table(store: Store) -> Table:
     """One row per target and learner."""
     shown = Table(
-        "target", "from scratch", "seeds", "random", "final", "s.e.", "above random / s.e.", title=store.suite.id
+        "target", "without knowledge", "seeds", "random", "final", "s.e.", "above random / s.e.", title=store.suite.id
     )
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     for record in store.records():
