@@ -1,4 +1,4 @@
-"""Neuroevolution's speed: a population in one batched call beside SB3's ``predict``, decoding, and steps that idle.
+"""Neuroevolution's speed: a population beside SB3's ``predict``, decoding, steps that idle, TD3's gradient steps.
 
     python benchmarks/neuroevolution.py [--population 256] [--repeats 3]
 
@@ -12,6 +12,7 @@ figures are medians. Trust their ratios: absolute figures drift with the machine
 * decoding: networks decoded per second from their codes, in one call and one by one.
 * idle: of the steps of a first generation, the share that would belong to nobody if every network had a lane of its own
   and the generation waited for the longest episode; tlbench's lanes take the next network instead.
+* TD3: gradient steps per second of ERL's and CERL's learners, and of SB3's ``train`` on the same networks and replay.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import gymnasium
 import numpy as np
 import torch
+from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 import tlbench.tasks.environments  # noqa: F401  (registers them)
@@ -36,6 +39,8 @@ from tlbench.baselines.learners.networks import mlp
 from tlbench.baselines.learners.neuroevolution.arena import Arena
 from tlbench.baselines.learners.neuroevolution.genetic import Member
 from tlbench.baselines.learners.neuroevolution.genomes import Layout
+from tlbench.baselines.learners.neuroevolution.td3 import SharedReplay, TD3Member
+from tlbench.baselines.learners.td3 import TD3Config
 from tlbench.baselines.learners.vpg import VPG
 from tlbench.baselines.network_autoencoders import AutoencoderConfig, LayerAutoencoder
 from tlbench.protocol.interface import Interface
@@ -115,6 +120,26 @@ def idle_share(population: Population) -> float:
     return 1 - sum(lengths) / (len(lengths) * max(lengths))
 
 
+def td3_steps(repeats: int) -> tuple[float, float]:
+    """Seconds per gradient step: ours, and SB3's."""
+    interface = Interface(spaces.Box(-np.inf, np.inf, (4,)), spaces.Discrete(2), 0.99)
+    times = []
+    for stock in (False, True):
+        rng = np.random.default_rng(0)
+        replay = SharedReplay(1000, 4, 2, 8, rng)
+        for _ in range(replay.buffer_size):
+            obs, after = rng.normal(size=(2, 8, 4))
+            replay.store(obs, rng.uniform(-1, 1, (8, 2)), np.ones(8), after, np.zeros(8, np.bool_), [{}] * 8)
+        config = TD3Config()
+        member = TD3Member(
+            interface, 0.99, replay, config.hidden_sizes, config.activation, config.learning_rate, config.batch_size,
+            config.tau, config.noise, 0, rng,
+        )  # fmt: skip
+        work = partial(member.model.train, 200, config.batch_size) if stock else partial(member.learn, 200)
+        times.append(seconds(work, repeats) / 200)
+    return times[0], times[1]
+
+
 def seconds(work: Callable[[], object], repeats: int, times: int = 1) -> float:
     """Median processor seconds of one call."""
     work()
@@ -180,6 +205,8 @@ def main() -> None:
     for name, together, alone in rows:
         print(f"{name:12}{1 / together:14,.0f}{1 / alone:14,.0f}{alone / together:9.1f}")
     print(f"idle if each network had a lane and waited: {idle_share(population):.0%} of the first generation's steps")
+    ours, stock = td3_steps(repeats)
+    print(f"TD3, gradient steps per second: {1 / ours:,.0f}, SB3's train {1 / stock:,.0f}, ratio {stock / ours:.1f}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 Source: Fujimoto et al. (2018), Addressing Function Approximation Error in Actor-Critic Methods. Losses, targets and
 delays are SB3's. It is ERL's loop without a population, so that the two differ in nothing else.
 
-Chosen here: a gradient step per ten environment steps (one per step would take hours, not minutes: SB3's takes
-milliseconds). Discrete actions are shown to the actor as scores in [-1, 1], of which the largest wins; actor and critic
-see the scores, with the noise that was added. Networks have two layers of 64, the actor tanh (as all other learners'
-policies here), critics ReLU.
+Chosen here: a gradient step per ten environment steps, so that an evaluation takes minutes; it is computed in NumPy, on
+the parameters of SB3's model. Discrete actions are shown to the actor as scores in [-1, 1], of which the largest wins;
+actor and critic see the scores, with the noise that was added. Networks have two layers of 64, the actor tanh (as all
+other learners' policies here), critics ReLU.
 """
 
 from __future__ import annotations

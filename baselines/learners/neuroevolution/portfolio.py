@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from gymnasium import spaces
 from pydantic import Field
 
@@ -98,6 +97,7 @@ class PortfolioAgent(EvolvingAgent):
         self._replay = SharedReplay(
             config.buffer_size, inputs, outputs, config.n_envs, np.random.default_rng(streams[0])
         )
+        noise_of_targets = np.random.default_rng(streams[2])
         self._members = [
             TD3Member(
                 interface,
@@ -110,13 +110,13 @@ class PortfolioAgent(EvolvingAgent):
                 config.tau,
                 config.noise,
                 seed + number,
+                noise_of_targets,
             )
             for number, discount in enumerate(discounts)
         ]
         super().__init__(self._members[0].layout, self._members[0].params(), config.sigma, seed)
         self._settings = config
         self._noise = np.random.default_rng(streams[1])
-        self._torch_seed = int(streams[2].generate_state(1)[0])
         self._contenders: list[Contender] = []
         self._owed = self._turn = 0.0
 
@@ -142,7 +142,6 @@ class PortfolioAgent(EvolvingAgent):
             DivergedError: If a parameter or a network's outputs are not finite.
         """
         self._check_finite()
-        torch.manual_seed(self._torch_seed)  # TD3 draws its targets' noise from the global generator
         self._contenders = [Contender(member) for member in self._members]
         evolution = self._evolution()
         task.publish(self.policy)

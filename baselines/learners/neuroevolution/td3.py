@@ -24,6 +24,7 @@ from torch import nn
 
 from tlbench.baselines.learners.networks import TORCH_ACTIVATIONS, Activation, linear_layers
 from tlbench.baselines.learners.neuroevolution.genomes import Layout, Vector
+from tlbench.baselines.learners.neuroevolution.td3_numpy import NumpyTD3, Transitions
 from tlbench.protocol.interface import Array, Interface, Params
 
 
@@ -51,18 +52,22 @@ class SharedReplay(ReplayBuffer):
             last[lane] = infos[lane]["terminal_observation"]
         self.add(obs, last, np.clip(scores, -1, 1), rewards, dones, infos)
 
-    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+    def draw(self, count: int) -> Transitions:
         """Draw transitions uniformly, with replacement."""
-        del env
-        rows, lanes = np.divmod(self._rng.integers(self.size() * self.n_envs, size=batch_size), self.n_envs)
-        ended = self.dones[rows, lanes] * (1 - self.timeouts[rows, lanes])
-        columns = (
+        rows, lanes = np.divmod(self._rng.integers(self.size() * self.n_envs, size=count), self.n_envs)
+        return Transitions(
             self.observations[rows, lanes],
             self.actions[rows, lanes],
+            self.rewards[rows, lanes],
             self.next_observations[rows, lanes],
-            ended[:, None],
-            self.rewards[rows, lanes][:, None],
+            self.dones[rows, lanes] * (1 - self.timeouts[rows, lanes]),
         )
+
+    def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
+        """The same draws as SB3's minibatch."""
+        del env
+        batch = self.draw(batch_size)
+        columns = batch.obs, batch.actions, batch.following, batch.ended[:, None], batch.rewards[:, None]
         return ReplayBufferSamples(*(torch.from_numpy(column) for column in columns))
 
 
@@ -89,6 +94,7 @@ class TD3Member:
         tau: Share of the networks that enters their targets at a step.
         noise: Standard deviation of the noise on its scores when it plays.
         seed: Seed of its networks.
+        rng: Draws the noise on its targets' actions.
     """
 
     def __init__(
@@ -103,8 +109,11 @@ class TD3Member:
         tau: float,
         noise: float,
         seed: int,
+        rng: np.random.Generator,
     ) -> None:
         self.noise = noise
+        self._replay, self._activation, self._rng = replay, activation, rng
+        self._update: NumpyTD3 | None = None
         self._batch_size = batch_size
         model = stable_baselines3.TD3(
             _Policy,
@@ -139,8 +148,12 @@ class TD3Member:
         return self.model._n_updates
 
     def learn(self, steps: int) -> None:
-        """Take gradient steps, as SB3 does."""
-        self.model.train(steps, self._batch_size)
+        """Take gradient steps, as SB3's ``train`` does."""
+        if self._update is None:
+            self._update = NumpyTD3(self.model, self._activation, self._rng)
+        for _ in range(steps):
+            self._update.step(self._replay.draw(self._batch_size))
+        self._update.tell()
         self.weights = self.layout.pack(self.params())
 
     def params(self) -> Params:
@@ -160,6 +173,7 @@ class TD3Member:
         actor = self.model.actor
         old = actor.optimizer
         actor.optimizer = type(old)(actor.parameters(), lr=self.model.lr_schedule(1), fused=True)  # type: ignore[call-arg]
+        self._update = None
         self.weights = self.layout.pack(self.params())
 
 

@@ -13,6 +13,7 @@ from tlbench.baselines.learners.cerl import CERL
 from tlbench.baselines.learners.erl import ERL
 from tlbench.baselines.learners.neuroevolution.portfolio import Contender
 from tlbench.baselines.learners.neuroevolution.td3 import SharedReplay
+from tlbench.baselines.learners.neuroevolution.td3_numpy import NumpyTD3, Transitions
 from tlbench.baselines.learners.td3 import TD3
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Interface
@@ -139,32 +140,78 @@ def test_discrete_actions_are_the_largest_score():
     assert np.array_equal(actions, scores.argmax(axis=1))
 
 
-def test_a_step_is_stock_td3s():
-    """The same networks, transitions and noise give the same actor and critics after ten steps."""
-    interface = Interface(spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (1,)), 0.9)
-    agent = TD3().build(interface, TD3.Config(n_envs=2, batch_size=16), 0, "cpu")
-    ours = agent._members[0].model
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("frozen", [(), ("body.0.weight", "body.0.bias"), ("body.1.weight",), ("head.bias",)])
+def test_steps_are_stock_td3s(activation, frozen):
+    """The same networks and transitions give the same actor, critics and targets after 40 steps, without noise."""
+    interface = Interface(spaces.Box(-np.inf, np.inf, (3,)), spaces.Box(-1, 1, (2,)), 0.9)
+    agent = TD3().build(interface, TD3.Config(n_envs=2, batch_size=16, activation=activation), 0, "cpu")
+    agent.load({}, frozen)
+    member, rng = agent._members[0], np.random.default_rng(0)
+    ours = member.model
+    ours.target_policy_noise = 0.0
     for _ in range(40):
         agent._replay.store(
-            rng.normal(size=(2, 3)), rng.uniform(-1, 1, (2, 1)), rng.normal(size=2), rng.normal(size=(2, 3)),
-            np.zeros(2, dtype=bool), [{}, {}],
+            rng.normal(size=(2, 3)), rng.uniform(-1, 1, (2, 2)), rng.normal(size=2), rng.normal(size=(2, 3)),
+            rng.random(2) < 0.1, [{"terminal_observation": np.zeros(3)}] * 2,
         )  # fmt: skip
+    activations = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
     stock = StockTD3(
         type(ours.policy), env=None, gamma=0.9, learning_rate=1e-3, batch_size=16, seed=3, _init_setup_model=False,
-        policy_kwargs={"net_arch": [64, 64], "activation_fn": torch.nn.Tanh, "optimizer_kwargs": {"fused": True}},
-        device="cpu",
+        policy_kwargs={"net_arch": [64, 64], "activation_fn": activations[activation]},
+        target_policy_noise=0.0, device="cpu",
     )  # fmt: skip
     stock.observation_space, stock.action_space, stock.n_envs = ours.observation_space, ours.action_space, 1
     stock._setup_model()
     stock.set_logger(ours.logger)
     stock.policy.load_state_dict(ours.policy.state_dict())
+    for online, copied in zip(ours.actor.parameters(), stock.actor.parameters(), strict=True):
+        copied.requires_grad_(online.requires_grad)
     stock.replay_buffer = agent._replay
-    for model in (ours, stock):
-        agent._replay._rng = np.random.default_rng(1)
-        torch.manual_seed(5)
-        model.train(10, 16)
-    assert equal(dict(ours.policy.state_dict()), dict(stock.policy.state_dict()))
+    before = {name: tensor.clone() for name, tensor in ours.policy.state_dict().items()}
+    agent._replay._rng = np.random.default_rng(1)
+    for _ in range(20):
+        member.learn(2)
+    agent._replay._rng = np.random.default_rng(1)
+    stock.train(40, 16)
+    assert member.gradient_steps == stock._n_updates == 40
+    after = ours.policy.state_dict()
+    for name, tensor in stock.policy.state_dict().items():
+        torch.testing.assert_close(after[name], tensor, atol=2e-5, rtol=1e-3)
+    moved = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(before) - len(moved) == 2 * len(frozen)  # in the actor and in its target
+    for parameter, state in stock.actor.optimizer.state.items():
+        assert ours.actor.optimizer.state[dict(ours.actor.named_parameters())[name_of(stock.actor, parameter)]][
+            "step"
+        ] == state["step"]  # fmt: skip
+
+
+def name_of(module, wanted):
+    return next(name for name, parameter in module.named_parameters() if parameter is wanted)
+
+
+def test_the_noise_on_targets_is_stock_td3s():
+    """Without a reward, and with critics that return the action, targets spread as the clipped noise does."""
+    interface = Interface(spaces.Box(-np.inf, np.inf, (1,)), spaces.Box(-1, 1, (1,)), 1.0)
+    agent = TD3().build(interface, TD3.Config(n_envs=1, hidden_sizes=(2,)), 0, "cpu")
+    member = agent._members[0]
+    with torch.no_grad():
+        for parameter in member.model.actor_target.parameters():
+            parameter.zero_()
+        for net in member.model.critic_target.q_networks:
+            layers = [layer for layer in net if isinstance(layer, torch.nn.Linear)]
+            layers[0].weight.copy_(torch.tensor([[0.0, 1.0], [0.0, -1.0]]))
+            layers[1].weight.copy_(torch.tensor([[1.0, -1.0]]))
+            for layer in layers:
+                layer.bias.zero_()
+    update = NumpyTD3(member.model, "tanh", np.random.default_rng(0))
+    zeros = np.zeros((20_000, 1), np.float32)
+    drawn = update._targets(Transitions(zeros, zeros, zeros[:, 0], zeros, zeros[:, 0]))[:, 0]
+    assert abs(drawn).max() == pytest.approx(0.5)
+    assert drawn.std() == pytest.approx(
+        np.clip(np.random.default_rng(1).normal(0, 0.2, 10**6), -0.5, 0.5).std(), rel=0.03
+    )
+    assert abs(drawn.mean()) < 0.01
 
 
 def test_the_replay_holds_what_sb3s_would():
