@@ -115,6 +115,7 @@ class Maml(Method):
 
     Config = MamlConfig
     id = "maml"
+    seconds_per_unit = 4e-5
     learners = ()
     experts = 0
     control = "self"

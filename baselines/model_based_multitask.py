@@ -62,6 +62,7 @@ class ModelBasedMultitask(Method):
 
     Config = ModelBasedConfig
     id = "model-based-multitask"
+    seconds_per_unit = 1.5e-3
     learners = ("trpo",)
     experts = 0
     variants: ClassVar[Mapping[str, Mapping[str, JSONValue]]] = {

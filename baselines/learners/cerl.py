@@ -32,6 +32,7 @@ class CERL(Learner):
     """Collaborative evolutionary reinforcement learning: a population and several TD3 learners."""
 
     id = "cerl"
+    seconds_per_unit = 6e-5
     Config = CERLConfig
 
     def unsupported(self, interface: Interface) -> str | None:

@@ -23,6 +23,7 @@ class ERL(Learner):
     """Evolutionary reinforcement learning: a population and TD3 on shared experience."""
 
     id = "erl"
+    seconds_per_unit = 6e-5
     Config = PortfolioConfig
 
     def unsupported(self, interface: Interface) -> str | None:

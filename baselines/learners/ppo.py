@@ -99,6 +99,7 @@ class PPO(Learner):
     """SB3's PPO."""
 
     id = "ppo"
+    seconds_per_unit = 6e-5
     Config = PPOConfig
 
     def unsupported(self, interface: Interface) -> str | None:

@@ -29,6 +29,7 @@ class TD3(Learner):
     """SB3's TD3."""
 
     id = "td3"
+    seconds_per_unit = 6e-5
     Config = TD3Config
 
     def unsupported(self, interface: Interface) -> str | None:

@@ -119,6 +119,7 @@ class TRPO(Learner):
     """sb3-contrib's TRPO."""
 
     id = "trpo"
+    seconds_per_unit = 4e-5
     Config = TRPOConfig
 
     def unsupported(self, interface: Interface) -> str | None:

@@ -55,7 +55,7 @@ class Request:
 
     def estimator(self) -> Estimator:
         """Estimates the time of nodes, from earlier results where there are any."""
-        return Estimator(self.suite, self.store)
+        return Estimator(self.suite, self.store, self.plan.choice)
 
 
 @dataclass(frozen=True)

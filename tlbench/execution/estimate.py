@@ -9,6 +9,7 @@ from statistics import median
 import numpy as np
 
 from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node
+from tlbench.execution.selection import MethodChoice, find_learner
 from tlbench.execution.store import Store
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
@@ -32,18 +33,23 @@ KNOWLEDGE_SECONDS = 2.0
 """Assumed time of one knowledge node, before any was measured."""
 
 
+Key = tuple[str, str, str | None, str | None]
+"""Expert or run, task, learner, and method, or none for those of all methods."""
+
+
 class Estimator:
     """Estimates seconds per node.
 
     Args:
         suite: The suite.
         store: Where earlier results may be.
+        method: The method whose knowledge nodes are estimated, if any are.
     """
 
-    def __init__(self, suite: SuiteSpec, store: Store | None = None) -> None:
-        self._suite = suite
+    def __init__(self, suite: SuiteSpec, store: Store | None = None, method: MethodChoice | None = None) -> None:
+        self._suite, self._method = suite, method
         self._rates: dict[tuple[str, int], float] = {}
-        self._seen: dict[tuple[str, str, str | None], list[float]] = {}
+        self._seen: dict[Key, list[float]] = {}
         if store is not None and store.folder.exists():
             self._learn(store)
 
@@ -51,14 +57,16 @@ class Estimator:
         """Estimated seconds of one node on one core."""
         if isinstance(node, KnowledgeNode):
             own = () if node.experts else node.sources  # what the method trains on itself
-            return KNOWLEDGE_SECONDS + sum(self._from_speed(self._suite.tasks[task], "expert") for task in own)
-        kind = "expert" if isinstance(node, ExpertNode) else "run"
-        task = node.task if isinstance(node, ExpertNode) else node.target
-        learner = node.learner if isinstance(node, ExpertNode) else node.choice.entry().learner
-        seen = self._seen.get((kind, task, learner))
-        if seen:
-            return median(seen)
-        return self._from_speed(self._suite.tasks[task], kind)
+            extra = self._method.entry().cls.seconds_per_unit if self._method else 0.0
+            return KNOWLEDGE_SECONDS + sum(self._from_speed(task, "expert", extra) for task in own)
+        if isinstance(node, ExpertNode):
+            seen = self._seen.get(("expert", node.task, node.learner, None))
+            return median(seen) if seen else self._from_speed(node.task, "expert", seconds_per_unit(node.learner))
+        entry = node.choice.entry()
+        extra = entry.cls.seconds_per_unit
+        key = "run", node.target, entry.learner
+        seen = self._seen.get((*key, entry.id)) or (None if extra else self._seen.get((*key, None)))
+        return median(seen) if seen else self._from_speed(node.target, "run", extra + seconds_per_unit(entry.learner))
 
     def units(self, node: Node) -> int:
         """Units of budget that a node spends on learning."""
@@ -81,10 +89,13 @@ class Estimator:
             return  # a damaged record is reported when it is needed
 
     def _note(self, record: Record) -> None:
-        key = (record.kind, record.target, record.learner.id if record.learner else None)
-        self._seen.setdefault(key, []).append(float(record.provenance.get("wall_seconds", 0.0)))
+        key = record.kind, record.target, record.learner.id if record.learner else None
+        methods = {None, record.method.id if record.method else None}
+        for method in methods:
+            self._seen.setdefault((*key, method), []).append(float(record.provenance.get("wall_seconds", 0.0)))
 
-    def _from_speed(self, task: TaskSpec, kind: str) -> float:
+    def _from_speed(self, name: str, kind: str, extra: float) -> float:
+        task = self._suite.tasks[name]
         schedule = task.schedule("source" if kind == "expert" else "target")
         if task.unit == "episodes":
             return (schedule.budget + schedule.points * schedule.episodes) * _lifetime_seconds(task)
@@ -94,7 +105,7 @@ class Estimator:
         evaluation = schedule.points * schedule.episodes * length
         rate = self._rate(task, 16)
         lanes = min(512, schedule.points * schedule.episodes) if rate > FAST else 16
-        learning = MEMORY_SECONDS * schedule.budget if task.within_lifetime else 0.0
+        learning = (extra + (MEMORY_SECONDS if task.within_lifetime else 0.0)) * schedule.budget
         return learning + OVERHEAD * (schedule.budget / rate + evaluation / self._rate(task, lanes))
 
     def _episode_length(self, task: TaskSpec) -> float:
@@ -108,6 +119,11 @@ class Estimator:
         if key not in self._rates:
             self._rates[key] = steps_per_second(task, lanes, PROBE_SECONDS)
         return self._rates[key]
+
+
+def seconds_per_unit(learner: str | None) -> float:
+    """What a learner says of its time per unit."""
+    return find_learner(learner).seconds_per_unit if learner else 0.0
 
 
 def _lifetime_seconds(task: TaskSpec) -> float:

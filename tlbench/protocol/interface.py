@@ -178,6 +178,8 @@ class Learner(ABC):
     """Whether tasks with continuous actions are shown through the suite's frozen discretisation."""
     units: ClassVar[tuple[Unit, ...]] = ("env_steps",)
     """Units of the budgets that it can learn from."""
+    seconds_per_unit: ClassVar[float] = 0.0
+    """Assumed processor time per unit of budget beside the environment's, until runs were measured; for estimates."""
 
     def unsupported(self, interface: Interface) -> str | None:
         """Why this learner can't learn a task with this interface, or ``None`` if it can."""
@@ -292,6 +294,8 @@ class Method(ABC):
     """Units of the budgets that it can work with, if it has no learner: with one, the learner's count."""
     control: ClassVar[Literal["scratch", "self"]] = "scratch"
     """The control: the learner from scratch, or the method itself with no knowledge (for one without a learner)."""
+    seconds_per_unit: ClassVar[float] = 0.0
+    """As a learner's: what the method does itself per unit of budget, of the target and of sources it trains on."""
 
     def __init__(self, config: Any = None) -> None:
         self.config: Any = self.Config() if config is None else config

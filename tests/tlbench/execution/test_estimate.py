@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tlbench.execution.estimate import Estimator
-from tlbench.execution.plan import ExpertNode
+from tlbench.execution.plan import ExpertNode, make_plan
+from tlbench.execution.selection import MethodChoice
 from tlbench.protocol.discovery import find_suite
 from tlbench.protocol.records import Configured, Record
 from tlbench.protocol.specs import SuiteSpec
@@ -49,7 +50,7 @@ def test_steps_of_learners_with_memory_take_longer_than_the_environments() -> No
 
 def test_what_was_measured_counts(tiny: SuiteSpec) -> None:
     estimator, node = Estimator(tiny), ExpertNode("0" * 64, "cartpole", "vpg", 0)
-    unmeasured = estimator.node(node)
+    unmeasured = estimator.node(ExpertNode("0" * 64, "cartpole", "ppo", 0))
     for seconds in (70.0, 90.0, 80.0):
         estimator._note(measured(seconds))
     assert estimator.node(node) == 80.0
@@ -57,9 +58,45 @@ def test_what_was_measured_counts(tiny: SuiteSpec) -> None:
     assert estimator.total([node] * 6, 2) == 240.0
 
 
+def test_what_learning_costs_beside_the_environment_counts() -> None:
+    suite = find_suite("point-goal")
+    nodes = {
+        method: make_plan(suite, MethodChoice(method), ("goals",), (0,))
+        for method in ("model-based-multitask", "finetune-multitask-trpo")
+    }
+    knowledge, runs = (
+        {
+            method: Estimator(suite, method=MethodChoice(method)).total(getattr(plan, part), 1)
+            for method, plan in nodes.items()
+        }
+        for part in ("knowledge", "runs")
+    )
+    for seconds in (knowledge, runs):
+        assert seconds["model-based-multitask"] > 100 + seconds["finetune-multitask-trpo"]
+
+
+def test_a_costly_methods_runs_are_not_estimated_by_others() -> None:
+    suite = find_suite("point-goal")
+    costly = make_plan(suite, MethodChoice("model-based-multitask"), ("goals",), (0,)).runs[0]
+    other = make_plan(suite, MethodChoice("finetune-trpo"), ("goals",), (0,)).runs[0]
+    assert costly.target == other.target
+    estimator = Estimator(suite)
+    unmeasured = estimator.node(costly)
+    learner = Configured(id="trpo", version="1", config={})
+    for method, seconds, costs in (("scratch-trpo", 3.0, unmeasured), ("model-based-multitask", 90.0, 90.0)):
+        estimator._note(
+            Record.model_construct(
+                kind="run", target=other.target, learner=learner, provenance={"wall_seconds": seconds},
+                method=Configured(id=method, version="1", config={}),
+            )
+        )  # fmt: skip
+        assert estimator.node(costly) == pytest.approx(costs)
+    assert estimator.node(other) < 90
+
+
 def measured(seconds: float) -> Record:
     """What an estimate reads of a record."""
     learner = Configured(id="vpg", version="1", config={})
     return Record.model_construct(
-        kind="expert", target="cartpole", learner=learner, provenance={"wall_seconds": seconds}
+        kind="expert", target="cartpole", learner=learner, method=None, provenance={"wall_seconds": seconds}
     )

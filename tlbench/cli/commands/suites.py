@@ -82,8 +82,9 @@ def _time(suite: SuiteSpec, method: str) -> str:
     from tlbench.execution.plan import make_plan
     from tlbench.execution.selection import MethodChoice
 
-    plan = make_plan(suite, MethodChoice(method), tuple(suite.transfers), tuple(range(suite.seeds)))
-    estimator, cores = Estimator(suite), usable_cores()
+    choice = MethodChoice(method)
+    plan = make_plan(suite, choice, tuple(suite.transfers), tuple(range(suite.seeds)))
+    estimator, cores = Estimator(suite, method=choice), usable_cores()
     cold, warm = estimator.total(plan.nodes(), cores), estimator.total((*plan.knowledge, *plan.runs), cores)
     return (
         f"{method} with {suite.seeds} seeds on {cores} cores here: about {duration(cold)}, and about {duration(warm)} "
