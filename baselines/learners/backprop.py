@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlbench.baselines.learners.networks import Activation, Float32, Layer, layer_views, mlp
+from tlbench.baselines.learners.networks import IN_PLACE, Activation, Float32, layer_views, mlp
 
 
 class TrainedMLP:
@@ -32,8 +32,11 @@ class TrainedMLP:
     def forward(self, x: Float32) -> tuple[list[Float32], Float32]:
         """Every layer's input, ``[B, in]`` each, and the outputs, ``[B, out]``."""
         inputs = [x]
-        for layer in self._layers[:-1]:
-            inputs.append(_hidden(inputs[-1], layer, self._activation))
+        for weight, bias in self._layers[:-1]:
+            h: Float32 = inputs[-1] @ weight
+            h += bias
+            IN_PLACE[self._activation](h)
+            inputs.append(h)
         return inputs, mlp(inputs[-1], self._layers[-1:], self._activation)
 
     def backward(self, inputs: Sequence[Float32], delta: Float32) -> None:
@@ -62,13 +65,3 @@ class TrainedMLP:
         below: Float32 = delta @ self._layers[i][0].T
         below *= output > 0 if self._activation == "relu" else 1 - output * output
         return below
-
-
-def _hidden(x: Float32, layer: Layer, activation: Activation) -> Float32:
-    h: Float32 = x @ layer[0]
-    h += layer[1]
-    if activation == "relu":
-        np.maximum(h, 0.0, out=h)
-    else:
-        np.tanh(h, out=h)
-    return h

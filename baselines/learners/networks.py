@@ -34,7 +34,8 @@ def _relu(x: Float32) -> None:
     np.maximum(x, 0.0, out=x)
 
 
-_IN_PLACE: dict[Activation, Callable[[Float32], None]] = {"tanh": _tanh, "relu": _relu}
+IN_PLACE: dict[Activation, Callable[[Float32], None]] = {"tanh": _tanh, "relu": _relu}
+"""Activations that overwrite their argument."""
 
 
 def linear_layers(*modules: nn.Module) -> list[nn.Linear]:
@@ -58,7 +59,7 @@ def mlp(x: Float32, layers: Sequence[Layer], activation: Activation) -> Float32:
     Returns:
         Outputs, ``[lanes, out]`` or ``[S, lanes, out]``.
     """
-    in_place = _IN_PLACE[activation]
+    in_place = IN_PLACE[activation]
     for weight, bias in layers[:-1]:
         x = x @ weight
         x += bias
