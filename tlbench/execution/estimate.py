@@ -34,7 +34,7 @@ KNOWLEDGE_SECONDS = 2.0
 
 
 Key = tuple[str, str, str | None, str | None]
-"""Expert or run, task, learner, and method, or none for those of all methods."""
+"""Expert or run, task, learner, and method, or none for experts and runs from scratch."""
 
 
 class Estimator:
@@ -90,8 +90,8 @@ class Estimator:
 
     def _note(self, record: Record) -> None:
         key = record.kind, record.target, record.learner.id if record.learner else None
-        methods = {None, record.method.id if record.method else None}
-        for method in methods:
+        methods = [record.method.id] if record.method else []
+        for method in (*methods, *([] if record.sources else [None])):
             self._seen.setdefault((*key, method), []).append(float(record.provenance.get("wall_seconds", 0.0)))
 
     def _from_speed(self, name: str, kind: str, extra: float) -> float:
