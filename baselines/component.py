@@ -38,7 +38,7 @@ class ComponentConfig(Config):
 
 
 class Component(StartingPointMethod):
-    """Trains the expert's encoder again under its frozen models."""
+    """Trains the expert's encoder again while all else that it knows is frozen."""
 
     Config = ComponentConfig
     id = "component"

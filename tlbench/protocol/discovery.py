@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -48,8 +49,10 @@ class MethodEntry:
 
     @property
     def summary(self) -> str:
-        """First line of the class's docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        """First line of the class's docstring, and the settings that make it this variant."""
+        line = (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        settings = ", ".join(f"{key}={json.dumps(value)}" for key, value in self.preset.items())
+        return f"{line.removesuffix('.')} ({settings})." if settings else line
 
 
 _from_files: dict[str, tuple[Learner, str]] = {}

@@ -116,6 +116,7 @@ def test_suites_and_methods_list_what_is_found(call: Call) -> None:
     code, out, _ = call("methods")
     assert code == 0
     assert all(name in out for name in methods())
+    assert "goes on training (reset_head=true)." in out
 
 
 def test_a_suite_is_shown_with_tasks_budgets_digest_and_time(call: Call, tiny_file: str, tiny: SuiteSpec) -> None:
