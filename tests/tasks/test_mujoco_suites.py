@@ -13,9 +13,9 @@ from tlbench.protocol.task import HarnessTask
 TASKS = Path(__file__).parents[2] / "tasks"
 
 
-@pytest.fixture(params=["point-goal", "drafts/mujoco", "drafts/mujoco-full"], scope="module")
+@pytest.fixture(params=["point-goal", "half-cheetah-velocity", "drafts/mujoco", "drafts/mujoco-full"], scope="module")
 def suite(request: pytest.FixtureRequest) -> SuiteSpec:
-    """Each of the three."""
+    """Each of them."""
     return load_suite(TASKS / f"{request.param}.toml")
 
 
