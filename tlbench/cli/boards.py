@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DEFAULT_BOARD = Path("leaderboard-data")
 
 BoardOption = Annotated[
-    Path | None, typer.Option("--board", help=f"Folder of the leaderboard.  [default: {DEFAULT_BOARD}]")
+    Path | None, typer.Option("--board", help=f"Folder of the leaderboard; by default {DEFAULT_BOARD}.")
 ]
 SuiteFileOption = Annotated[str | None, typer.Option("--suite", help="A suite that is not installed: its TOML file.")]
 

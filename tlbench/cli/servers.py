@@ -19,13 +19,13 @@ DatabaseOption = Annotated[
     typer.Option(
         envvar="TLBENCH_DATABASE",
         metavar="URL",
-        help="sqlite:///FILE or postgresql://...; best in the environment.  [default: server.sqlite in the board]",
+        help="sqlite:///FILE or postgresql://...; best in the environment. By default server.sqlite in the board.",
         show_envvar=True,
     ),
 ]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="URL", help="Send it to this leaderboard's server.")]
 TokenFileOption = Annotated[
-    Path | None, typer.Option(help="File with the token for --to.  [default: the variable TLBENCH_TOKEN]")
+    Path | None, typer.Option(help="File with the token for --to; by default the variable TLBENCH_TOKEN.")
 ]
 
 

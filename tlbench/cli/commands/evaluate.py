@@ -25,7 +25,7 @@ def command(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="key=value of the method; learner.key=value of its learner.")
     ] = None,
-    quick: Annotated[bool, typer.Option(help="2 seeds, 3 tasks, a tenth of the budgets; not submittable.")] = False,
+    quick: Annotated[bool, typer.Option(help="2 seeds, few tasks, a tenth of the budgets; not submittable.")] = False,
     executor: Annotated[str, typer.Option(help="Where runs go: local, or ray (a cluster).")] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="host:port of a Ray cluster; by default the one on this machine, or a new one.")

@@ -45,7 +45,7 @@ def command(
         bool, typer.Option(help="You maintain the leaderboard: the badge is verified instead of reproduced.")
     ] = False,
     draw: Annotated[
-        int | None, typer.Option(min=0, max=2**53, help="The choice follows from this number.  [default: random]")
+        int | None, typer.Option(min=0, max=2**53, help="The choice follows from this number; random by default.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the outcome here, as JSON.")] = None,
     add: Annotated[
@@ -58,7 +58,7 @@ def command(
     to: ToOption = None,
     token_file: TokenFileOption = None,
     suite: SuiteFileOption = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes.  [default: all cores]")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; by default all usable cores.")] = None,
     device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
 ) -> None:
     """Run some of a submission's runs again, from scratch, and hold them against its records.
