@@ -14,9 +14,10 @@ too expensive for small budgets, this module chooses:
 
 * Models: an ensemble of five networks (SLBO trains one larger network and lets policies meet it as it changes). Each
   predicts the normalised change of the observation, with SLBO's loss: L2 norm, two steps, Adam at 1e-3.
-* Policies: the learner TRPO, its settings on the target included. Every rollout spreads its lanes over all members and
-  plays whole episodes, as long as the longest real one, from real start states: the sources', and the target's as they
-  are met. The networks see normalised observations and act in [-1, 1].
+* Policies: the learner TRPO, with its settings on the target but for lanes, steps and minibatch, which are the virtual
+  ones. Every rollout spreads its lanes over all members and plays episodes as long as the longest real one so far, from
+  real start states: the sources', and the target's as they are met. The networks see normalised observations and act in
+  [-1, 1].
 * Budgets: three stages per source and five on the target, each an equal part of the budget. SLBO has 10,000 steps per
   stage, 20 rounds of 100 model and 40 policy updates; here 5 rounds of 200 and 10, and 100 policy updates of warm-up
   (AdMRL: 800). The models are not fitted during warm-up, when there is nothing new to fit.

@@ -125,7 +125,7 @@ class Course:
         if self._env is None or (shared.horizon != self._horizon and not self.pilot.updates):
             self.renew()
         assert self._env is not None
-        self._env.starts = self._starts()
+        self._env.starts, self._env.horizon = self._starts(), shared.horizon
         for _ in range(config.iterations):
             shared.fit(self._present, config.model_updates)
             self.pilot.train(self._env, config.policy_updates)

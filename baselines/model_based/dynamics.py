@@ -89,9 +89,10 @@ class DynamicsEnsemble:
 
     @torch.no_grad()
     def relative_error(self, data: Segments) -> float:
-        """Norm of the members' one-step errors over that of the changes' deviations from their mean.
+        """Norm of the members' one-step errors over that of the changes' deviations from the normalisation's mean.
 
-        0 is perfect; 1 is as good as always predicting the mean change. Mean over members and rows, normalised units.
+        0 is perfect; 1 is as good as always predicting the mean change of the data that the normalisation is from. Mean
+        over members and rows, normalised units.
         """
         obs, actions = (x.expand(self.members, *x.shape) for x in (data.obs, data.actions[:, 0]))
         errors = torch.linalg.vector_norm((self.deltas(obs, actions) - data.deltas[:, 0]) / self.delta_std, dim=-1)

@@ -61,6 +61,18 @@ def test_every_sample_of_the_budget_is_used_and_what_the_last_ones_teach_counts(
     assert [count for count, _ in task.finish()] == [0, -(-budget // 10) * 5, 600]
 
 
+def test_virtual_episodes_are_as_long_as_the_longest_real_one_so_far(small, source, context, monkeypatch):
+    horizons, train = [], Course._train
+
+    def watched(course: Course) -> None:
+        train(course)
+        horizons.append((course._collector.longest, course._env.horizon))
+
+    monkeypatch.setattr(Course, "_train", watched)
+    learned(small, source, context, goals=GOALS[:1], source_stages=3)  # 40 steps of 5 lanes each
+    assert horizons == [(40, 40), (80, 80), (100, 100)]
+
+
 def test_sources_are_spent_in_the_order_told(small, source, context, knowledge):
     sources = [source(*goal) for goal in GOALS]
     method = MethodChoice("model-based-multitask", small).method()
