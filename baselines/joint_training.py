@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from tlbench.baselines.common_interface import common_interface
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Agent, BudgetedTask, Context, Interface, Policy, Unit
 
@@ -141,17 +142,10 @@ def train_jointly(sources: Sequence[BudgetedTask], ctx: Context) -> Agent:
         TlbenchError: If the sources' spaces, discounts or units differ.
         DivergedError: If training diverged.
     """
-    facts = {_facts(task) for task in sources}
-    if len(facts) > 1:
-        raise TlbenchError(f"sources that are trained on jointly need equal spaces and discounts: {'; '.join(facts)}")
+    common_interface(sources)
     assert isinstance(ctx.learner_config, BaseModel)
     lanes = -(-ctx.learner_config.n_envs // len(sources)) * len(sources)  # type: ignore[attr-defined]
     joint = JointTask(sources)
     agent = ctx.build(joint.interface, ctx.learner_config.model_copy(update={"n_envs": lanes}))
     agent.train(joint)
     return agent
-
-
-def _facts(task: BudgetedTask) -> str:
-    interface = task.interface
-    return f"{interface.observation_space}, {interface.action_space}, discount {interface.discount}, {task.unit}"

@@ -51,6 +51,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from tlbench.baselines.common_interface import common_interface
 from tlbench.baselines.learners.networks import Activation, FrozenMLP
 from tlbench.baselines.learners.policies import unsupported_spaces
 from tlbench.baselines.meta.adaptation import InnerLoop, MetaObjective
@@ -130,11 +131,15 @@ class Maml(Method):
         """Meta-learn the start on all sources until one of their budgets ends.
 
         Raises:
-            TlbenchError: If the sources' spaces differ.
+            TlbenchError: If the sources' spaces differ, or can't be acted in.
             DivergedError: If an adapted policy's actions are no longer finite; the method then abstains.
         """
         del experts
-        loop = self._loop(common_interface(sources))
+        interface = common_interface(sources)
+        reason = unsupported_spaces(interface)
+        if reason is not None:
+            raise TlbenchError(f"maml can't learn the sources: it {reason}")
+        loop = self._loop(interface)
         theta = loop.policy.initial(ctx.agent_seed).to(ctx.device)
         players = []
         for source, rng in zip(sources, ctx.rng().spawn(len(sources)), strict=True):
@@ -204,20 +209,3 @@ class Maml(Method):
         *practice, tested = [stacked(batches) for batches in zip(*tasks, strict=True)]
         objective = MetaObjective(loop, practice, tested, theta)
         return trust_region_step(objective, theta, cfg.max_kl, cfg.cg_iterations, cfg.cg_damping, cfg.backtracks)
-
-
-def common_interface(sources: Sequence[BudgetedTask]) -> Interface:
-    """The sources' interface.
-
-    Raises:
-        TlbenchError: If observation or action spaces differ, or can't be acted in.
-    """
-    interface = sources[0].interface
-    reason = unsupported_spaces(interface)
-    if reason is not None:
-        raise TlbenchError(f"maml can't learn the sources: it {reason}")
-    for source in sources[1:]:
-        other = source.interface
-        if (other.observation_space, other.action_space) != (interface.observation_space, interface.action_space):
-            raise TlbenchError("maml's sources must have the same observations and actions: make them a task family")
-    return interface

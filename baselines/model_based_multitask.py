@@ -41,11 +41,12 @@ from typing import Any, ClassVar, cast
 
 from gymnasium import spaces
 
+from tlbench.baselines.common_interface import common_interface
 from tlbench.baselines.learners.agent import ModelAgent
 from tlbench.baselines.model_based.choosing import choose
 from tlbench.baselines.model_based.config import ModelBasedConfig
 from tlbench.baselines.model_based.course import Build, Course
-from tlbench.baselines.model_based.shared import SharedModels, fits, sizes_of
+from tlbench.baselines.model_based.shared import SharedModels, fits
 from tlbench.protocol.interface import (
     BudgetedTask,
     Context,
@@ -78,13 +79,16 @@ class ModelBasedMultitask(Method):
     def learn_source(
         self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
     ) -> Knowledge | None:
-        """Learn the models, source after source; abstain where a source can't be learned with them."""
+        """Learn the models, source after source; abstain where a source can't be learned with them.
+
+        Raises:
+            TlbenchError: If the sources' spaces differ.
+        """
         del experts
-        interfaces = [source.interface for source in sources]
-        if any(map(unsupported_by_models, interfaces)) or len(set(map(sizes_of, interfaces))) > 1:
+        if any(unsupported_by_models(source.interface) for source in sources):
             return None
         rng = ctx.rng()
-        shared = SharedModels(interfaces[0], self.config, rng)
+        shared = SharedModels(common_interface(sources), self.config, rng)
         courses = {
             number: Course(source, shared, ctx.learner_config, _fresh_agents(ctx, int(rng.integers(2**31))))
             for number, source in enumerate(sources)

@@ -154,7 +154,7 @@ def test_roles_that_fit_are_carried_to_other_spaces(points: SuiteSpec) -> None:
 
 
 def test_sources_must_be_alike(points: SuiteSpec) -> None:
-    with pytest.raises(TlbenchError, match="same observations and actions"):
+    with pytest.raises(TlbenchError, match="differ in their"):
         learned(points, ["source-0", "cartpole"])
 
 
