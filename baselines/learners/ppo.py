@@ -2,8 +2,8 @@
 
 Source: Schulman et al. (2017), Proximal Policy Optimization Algorithms; advantages by generalised advantage
 estimation (Schulman et al. 2016). The update is SB3's. Three things around it differ, none of which changes what is
-computed beyond rounding: acting is in NumPy, Adam is fused, and actions and minibatches are drawn from generators of
-the model's own, so that training does not depend on who else draws from the global ones.
+computed beyond rounding: on the CPU acting is in NumPy, Adam is fused, and actions and minibatches are drawn from
+generators of the model's own, so that training there does not depend on who else draws from the global ones.
 
 Policy and value network are separate MLPs of two tanh layers of 64; the policy's roles are those of VPG, so that
 knowledge passes between the two learners. Rewards are divided by the running standard deviation of the discounted

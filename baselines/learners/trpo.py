@@ -5,8 +5,8 @@ Source: Schulman et al. (2015), Trust Region Policy Optimization; advantages by 
 until the surrogate objective is better and the divergence within the trust region, then Adam on the value network.
 sb3-contrib takes the mean of the divergence over the components of an action where the paper takes their sum.
 
-Around it everything is as in this package's PPO: acting in NumPy, fused Adam, random numbers from generators of the
-model's own, rewards divided by the running standard deviation of the discounted return, the same networks and roles, so
+Around it everything is as in this package's PPO: acting in NumPy and random numbers from generators of the model's own
+(on the CPU), fused Adam, rewards divided by the running standard deviation of the discounted return, the same networks and roles, so
 that knowledge passes between the two. Defaults are those of the implementations the documents used (divergence 0.01,
 10 steps of conjugate gradients, damping 0.1, trace decay 0.95), with PPO's batch of 2,048 steps.
 """

@@ -17,8 +17,14 @@ STEP = 0.1
 REACHED = 0.01
 
 
-def _spaces() -> tuple[Box, Box]:
-    return Box(-np.inf, np.inf, (2,), np.float64), Box(-STEP, STEP, (2,), np.float32)
+def _spaces(unit_actions: bool) -> tuple[Box, Box]:
+    bound = 1.0 if unit_actions else STEP
+    return Box(-np.inf, np.inf, (2,), np.float64), Box(-bound, bound, (2,), np.float32)
+
+
+def _moves(actions: NDArray[Any], unit_actions: bool) -> Floats:
+    wide = np.asarray(actions, np.float64)
+    return STEP * np.clip(wide, -1.0, 1.0) if unit_actions else np.clip(wide, -STEP, STEP)
 
 
 def _goal(goal_x: float, goal_y: float) -> Floats:
@@ -30,9 +36,12 @@ def _goal(goal_x: float, goal_y: float) -> Floats:
 class PointGoalEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
     """The single environment of `PointGoalVectorEnv`, which describes it."""
 
-    def __init__(self, goal_x: float = 0.3, goal_y: float = 0.3, start_range: float = 0.05) -> None:
+    def __init__(
+        self, goal_x: float = 0.3, goal_y: float = 0.3, start_range: float = 0.05, unit_actions: bool = False
+    ) -> None:
         """Create it; the vector environment lists the arguments."""
-        self.observation_space, self.action_space = _spaces()
+        self.observation_space, self.action_space = _spaces(unit_actions)
+        self._unit_actions = unit_actions
         self._goal = _goal(goal_x, goal_y)
         self._start_range = start_range
         self._position = np.zeros(2)
@@ -47,7 +56,7 @@ class PointGoalEnv(gymnasium.Env[NDArray[Any], NDArray[Any]]):
 
     def step(self, action: NDArray[Any]) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         """Move the point."""
-        self._position = self._position + np.clip(np.asarray(action, np.float64), -STEP, STEP)
+        self._position = self._position + _moves(action, self._unit_actions)
         x, y = self._position - self._goal
         distance = math.sqrt(x * x + y * y)
         return self._position.copy(), -distance, distance < REACHED, False, {}
@@ -60,7 +69,8 @@ class PointGoalVectorEnv(BatchedArrayEnv):
     The 2D navigation of MAML (Finn et al. 2017, section 5.3). The goal has to be found from the rewards.
 
     ## Action Space
-    `Box(-0.1, 0.1, shape=(2,), dtype=float32)`: how far to move; longer moves are clipped.
+    `Box(-0.1, 0.1, shape=(2,), dtype=float32)`: how far to move; longer moves are clipped. With `unit_actions`,
+    `Box(-1, 1, ...)`: the same in tenths.
 
     ## Observation Space
     `Box(-inf, inf, shape=(2,), dtype=float64)`: the point's position.
@@ -77,6 +87,8 @@ class PointGoalVectorEnv(BatchedArrayEnv):
     ## Arguments
     - `goal_x`, `goal_y` (0.3): the goal; the family's range is -0.5 to 0.5.
     - `start_range` (0.05): the range of start positions; MAML has 0.
+    - `unit_actions` (`False`): actions in [-1, 1], in units of the longest move, as MAML's code shows them to its policies
+      and as Gaussian policies of standard deviation 1 need them.
     - `autoreset_mode` (`"same_step"`), `max_episode_steps` (100): see `BatchedEnv`.
 
     ## Version History
@@ -90,13 +102,15 @@ class PointGoalVectorEnv(BatchedArrayEnv):
         goal_x: float = 0.3,
         goal_y: float = 0.3,
         start_range: float = 0.05,
+        unit_actions: bool = False,
         max_episode_steps: int = 100,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         """Create the lanes; the class lists the arguments."""
         self._goal = _goal(goal_x, goal_y)
         self._start_range = start_range
-        observation_space, action_space = _spaces()
+        self._unit_actions = unit_actions
+        observation_space, action_space = _spaces(unit_actions)
         super().__init__(
             num_envs, 2, observation_space, action_space,
             max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode,
@@ -121,7 +135,7 @@ class PointGoalVectorEnv(BatchedArrayEnv):
         self._positions = state
 
     def _advance(self, actions: NDArray[Any]) -> Transition:
-        self._positions += np.clip(actions.astype(np.float64), -STEP, STEP).T
+        self._positions += _moves(actions, self._unit_actions).T
         distances = _distances(self._positions, self._goal)
         terminations: Bools = distances < REACHED
         return self._positions.T.copy(), -distances, terminations

@@ -40,7 +40,7 @@ OPTIONS = {
         {"tile_size": 1, "walls": 24},
     ],
     "tlbench/Pendulum-v1": [{}, {"g": 9.81}],
-    "tlbench/PointGoal-v1": [{}, {"goal_x": -0.2, "goal_y": 0.05, "start_range": 0.5}],
+    "tlbench/PointGoal-v1": [{}, {"goal_x": -0.2, "goal_y": 0.05, "start_range": 0.5}, {"unit_actions": True}],
     "tlbench/SimpleMaze-v1": [
         {},
         {"tile_size": 3, "inverse": True, "action_order": "drul"},
