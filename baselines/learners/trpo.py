@@ -6,9 +6,9 @@ until the surrogate objective is better and the divergence within the trust regi
 sb3-contrib takes the mean of the divergence over the components of an action where the paper takes their sum.
 
 Around it everything is as in this package's PPO: acting in NumPy and random numbers from generators of the model's own
-(on the CPU), fused Adam, rewards divided by the running standard deviation of the discounted return, the same networks and roles, so
-that knowledge passes between the two. Defaults are those of the implementations the documents used (divergence 0.01,
-10 steps of conjugate gradients, damping 0.1, trace decay 0.95), with PPO's batch of 2,048 steps.
+(on the CPU), fused Adam, rewards divided by the running standard deviation of the discounted return, the same networks
+and roles, so that knowledge passes between the two. Defaults are those of the implementations the documents used
+(divergence 0.01, 10 steps of conjugate gradients, damping 0.1, trace decay 0.95), with PPO's batch of 2,048 steps.
 """
 
 from __future__ import annotations

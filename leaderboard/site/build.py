@@ -24,6 +24,7 @@ from tlbench.leaderboard.site.pages import assets, render
 from tlbench.leaderboard.site.rows import Shown
 from tlbench.leaderboard.site.submission_page import Subject
 from tlbench.leaderboard.verification import Verification, badge
+from tlbench.protocol.discovery import newer_version
 from tlbench.protocol.specs import SuiteSpec, digest_of
 
 
@@ -82,7 +83,14 @@ def build_site(
         for name, content in assets().items():
             folder.put(f"assets/{name}", content)
         parts = [
-            _SuitePart(board, suite, folder, bootstrap or Bootstrap(), jobs or processes())
+            _SuitePart(
+                board,
+                suite,
+                newer_version(suite, suites.values()),
+                folder,
+                bootstrap or Bootstrap(),
+                jobs or processes(),
+            )
             for _, suite in sorted(suites.items())
         ]
         overview = [part.build(of_suite(entries, part.suite.digest)) for part in parts]
@@ -108,10 +116,18 @@ def build_site(
 
 
 class _SuitePart:
-    """The pages of one suite."""
+    """The pages of one suite; ``newer`` is the version that corrects it, if there is one."""
 
-    def __init__(self, board: Board, suite: SuiteSpec, folder: SiteFolder, bootstrap: Bootstrap, jobs: int) -> None:
-        self.suite = suite
+    def __init__(
+        self,
+        board: Board,
+        suite: SuiteSpec,
+        newer: SuiteSpec | None,
+        folder: SiteFolder,
+        bootstrap: Bootstrap,
+        jobs: int,
+    ) -> None:
+        self.suite, self._newer = suite, newer
         self.results = Results(board, suite, folder, bootstrap, jobs)
         self._board, self._folder, self._bootstrap = board, folder, bootstrap
         self._place = RunningRanks()
@@ -144,10 +160,17 @@ class _SuitePart:
                 words=definitions.WORDS,
                 intervals=self._intervals(),
                 scales=_scales(everything),
+                newer=self._newer,
             ),
         )
         leaders = [(track, shown[0]) for track, shown in tracks.items() if shown[0].row.rank is not None]
-        return {"suite": self.suite, "rows": len(everything), "tracks": tracks, "leaders": leaders}
+        return {
+            "suite": self.suite,
+            "newer": self._newer,
+            "rows": len(everything),
+            "tracks": tracks,
+            "leaders": leaders,
+        }
 
     def _submissions(self, entries: Sequence[Entry], verifications: Mapping[str, Sequence[Verification]]) -> None:
         references, states = reference_entries(entries), snapshots(entries)

@@ -87,8 +87,8 @@ class PointGoalVectorEnv(BatchedArrayEnv):
     ## Arguments
     - `goal_x`, `goal_y` (0.3): the goal; the family's range is -0.5 to 0.5.
     - `start_range` (0.05): the range of start positions; MAML has 0.
-    - `unit_actions` (`False`): actions in [-1, 1], in units of the longest move, as MAML's code shows them to its policies
-      and as Gaussian policies of standard deviation 1 need them.
+    - `unit_actions` (`False`): actions in [-1, 1], in units of the longest move, as MAML's code shows them to its
+      policies, and as Gaussian policies of standard deviation 1 need them.
     - `autoreset_mode` (`"same_step"`), `max_episode_steps` (100): see `BatchedEnv`.
 
     ## Version History

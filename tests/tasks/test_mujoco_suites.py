@@ -13,7 +13,10 @@ from tlbench.protocol.task import HarnessTask
 TASKS = Path(__file__).parents[2] / "tasks"
 
 
-@pytest.fixture(params=["point-goal", "point-goal-v1", "half-cheetah-velocity", "drafts/mujoco", "drafts/mujoco-full"], scope="module")
+@pytest.fixture(
+    params=["point-goal", "point-goal-v1", "half-cheetah-velocity", "drafts/mujoco", "drafts/mujoco-full"],
+    scope="module",
+)
 def suite(request: pytest.FixtureRequest) -> SuiteSpec:
     """Each of them."""
     return load_suite(TASKS / f"{request.param}.toml")

@@ -12,7 +12,7 @@ import pkgutil
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
@@ -112,6 +112,21 @@ def suites() -> Mapping[str, SuiteSpec]:
     return dict(sorted(found.items()))
 
 
+def _newest(name: str, known: Iterable[SuiteSpec]) -> SuiteSpec | None:
+    return max((suite for suite in known if suite.name == name), key=lambda suite: suite.version, default=None)
+
+
+def newer_version(suite: SuiteSpec, known: Iterable[SuiteSpec] | None = None) -> SuiteSpec | None:
+    """The newest version that corrects this suite, or ``None``.
+
+    Args:
+        suite: The suite.
+        known: Where to look; by default all that are installed.
+    """
+    newest = _newest(suite.name, suites().values() if known is None else known)
+    return newest if newest is not None and newest.version > suite.version else None
+
+
 def find_suite(name: str) -> SuiteSpec:
     """The suite of that id, the newest version of that name, or the suite in that TOML file.
 
@@ -124,9 +139,9 @@ def find_suite(name: str) -> SuiteSpec:
     known = suites()
     if name in known:
         return known[name]
-    versions = [suite for suite in known.values() if suite.name == name]
-    if versions:
-        return max(versions, key=lambda suite: suite.version)
+    newest = _newest(name, known.values())
+    if newest is not None:
+        return newest
     raise TlbenchError(f"unknown suite {name!r}{_suggest(name, [*known, *(s.name for s in known.values())])}")
 
 

@@ -346,6 +346,19 @@ def test_an_unknown_suite_is_listed(tmp_path: Path, spam: Submission) -> None:
     assert {"Unknown suite", spam.id[:12]} <= set(page.words)
 
 
+def test_a_corrected_version_leads_to_the_one_that_corrects_it(tmp_path: Path) -> None:
+    newer = SUITE.model_copy(update={"version": SUITE.version + 1})
+    known = {suite.id: suite for suite in (SUITE, newer)}
+    build_site(Board(tmp_path / "nothing"), known, tmp_path / "site", bootstrap=repetitions(), jobs=1)
+    for page, address, times in (
+        ("index.html", f'href="{newer.id}/index.html"', 3),  # its card has two
+        (f"{SUITE.id}/index.html", f'href="../{newer.id}/index.html"', 1),
+        (f"{newer.id}/index.html", "corrects this version", 0),
+    ):
+        assert (tmp_path / "site" / page).read_text(encoding="utf-8").count(address) == times, page
+    pages(tmp_path / "site")
+
+
 def test_an_empty_board(tmp_path: Path) -> None:
     built = build(Board(tmp_path / "nothing"), tmp_path / "site")
     assert built.submissions == 0

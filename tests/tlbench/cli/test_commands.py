@@ -109,6 +109,15 @@ def test_a_suite_whose_extra_is_missing_is_shown_and_left_out_of_the_methods(
     assert "classic-v1" in out
 
 
+def test_an_old_version_of_a_suite_is_called_that(call: Call, tmp_path: Path) -> None:
+    _, out, _ = call("suites")
+    assert out.count("(corrected by point-goal-v2)") == 1
+    for command in (("suites", "{}"), ("leaderboard", "show", "--board", str(tmp_path), "--suite", "{}")):
+        for asked, noted in (("point-goal-v1", True), ("point-goal-v2", False)):
+            _, out, _ = call(*(word.format(asked) for word in command))
+            assert ("note: point-goal-v2 corrects this version" in out) == noted
+
+
 def test_suites_and_methods_list_what_is_found(call: Call) -> None:
     code, out, _ = call("suites")
     assert code == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tlbench.protocol import discovery
-from tlbench.protocol.discovery import aliases, find_method, find_suite, learners, methods, suites
+from tlbench.protocol.discovery import aliases, find_method, find_suite, learners, methods, newer_version, suites
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 
@@ -52,6 +52,8 @@ def test_a_bare_name_is_the_newest_version(tiny: SuiteSpec, monkeypatch: pytest.
     monkeypatch.setattr(discovery, "suites", lambda: {s.id: s for s in versions})
     assert find_suite("tiny").version == 10
     assert find_suite("tiny-v9").version == 9
+    assert [newer_version(suite) for suite in versions] == [versions[1], None, versions[1]]
+    assert newer_version(tiny.model_copy(update={"name": "own"})) is None
 
 
 @pytest.mark.parametrize(

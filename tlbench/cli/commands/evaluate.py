@@ -70,8 +70,11 @@ def command(
 
 
 def evaluation_notes(evaluation: Evaluation) -> list[str]:
-    """What a reader of the table must know: incomplete, quick, diverged."""
-    notes = []
+    """What a reader of the table must know: an old version, incomplete, quick, diverged."""
+    from tlbench.protocol.discovery import newer_version
+
+    newer = newer_version(evaluation.suite)
+    notes = [f"{newer.id} corrects this version of the suite"] if newer else []
     if not evaluation.suite.submittable:
         notes.append("quick form: a picture, not a result; it can't be submitted")
     elif not evaluation.plan.complete:

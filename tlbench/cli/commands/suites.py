@@ -22,15 +22,22 @@ def command(
 ) -> None:
     """List the suites, or show one suite's tasks, budgets, digest and estimated time."""
     from tlbench.execution.support import cannot_open
-    from tlbench.protocol.discovery import find_suite, suites
+    from tlbench.protocol.discovery import find_suite, newer_version, suites
     from tlbench.protocol.errors import TlbenchError
 
     if suite is None:
-        rows = [[s.id, s.title, str(len(s.transfers)), str(s.seeds), s.digest[:12]] for s in suites().values()]
+        rows = []
+        for each in suites().values():
+            newer = newer_version(each)
+            title = f"{each.title} (corrected by {newer.id})" if newer else each.title
+            rows.append([each.id, title, str(len(each.transfers)), str(each.seeds), each.digest[:12]])
         print_table("", ["suite", "title", "transfer tasks", "seeds", "digest"], rows)
         return
     found = find_suite(suite)
     _show(found)
+    newer = newer_version(found)
+    if newer is not None:
+        typer.echo(f"note: {newer.id} corrects this version")
     closed = cannot_open(found)
     if closed:
         raise TlbenchError(closed)

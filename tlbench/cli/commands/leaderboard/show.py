@@ -39,7 +39,7 @@ def command(
     from tlbench.cli.show import print_table
     from tlbench.leaderboard.ranking import rank_board
     from tlbench.leaderboard.verification import badge
-    from tlbench.protocol.discovery import find_suite
+    from tlbench.protocol.discovery import find_suite, newer_version
 
     spec = find_suite(suite)
     opened = open_board(board)
@@ -57,6 +57,9 @@ def command(
             print_table(f"{spec.id}: from scratch", HEADER, references)
         else:
             typer.echo(f"no submissions on {spec.id} yet: `tlbench evaluate`, then `tlbench submit`")
+    newer = newer_version(spec)
+    if newer is not None:
+        typer.echo(f"note: {newer.id} corrects this version of the suite")
     for row in ranking.rows():
         for flag in row.standing.flags:
             typer.echo(f"note: {row.standing.entry.metadata.name} ({row.standing.entry.short_id}): {flag}")
