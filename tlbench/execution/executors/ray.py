@@ -97,13 +97,18 @@ class RayExecutor:
         return [self._collect(ref, self._running.pop(ref)) for ref in ready]
 
     def close(self) -> None:
-        """Cancel what is under way; leave the cluster, and stop it if it was started here."""
-        for ref in self._running:
-            with suppress(Exception):
-                self._ray.cancel(ref, force=True)
-        self._running.clear()
+        """End what is under way; leave the cluster, and stop it if it was started here.
+
+        Leaving the cluster ends this driver's tasks. They are cancelled one by one only in a session that goes on,
+        because Ray ends the whole driver if a task finishes while it is being cancelled.
+        """
         if self._ours:
             self._ray.shutdown()
+        else:
+            for ref in self._running:
+                with suppress(Exception):
+                    self._ray.cancel(ref, force=True)
+        self._running.clear()
 
     def _collect(self, ref: Any, job: Job) -> Ending:
         key = job.node.key
