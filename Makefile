@@ -30,7 +30,7 @@ quick: $(BIN)/.installed
 	tlbench evaluate --method spam --suite classic --quick
 
 test: $(BIN)/.installed
-	pytest -m "not slow and not browser and not faults" -n auto
+	pytest -m "not slow and not browser and not faults" -n auto --dist worksteal
 
 test-slow: $(BIN)/.installed
 	pytest -m "slow and not faults" -n auto

@@ -41,7 +41,8 @@ def context(entry: MethodEntry, suite: SuiteSpec, target: str) -> Context:
 
 
 def knowledge_of(entry: MethodEntry, suite: SuiteSpec) -> tuple[StartingPointMethod, Knowledge, Expert]:
-    method = MethodChoice(entry.id).method()
+    few = {"steps": 20} if "steps" in entry.cls.Config.model_fields else {}  # what is learned isn't looked at
+    method = MethodChoice(entry.id, few).method()
     assert isinstance(method, StartingPointMethod)
     learner = learners()[entry.learner or ""]
     task = HarnessTask(suite.tasks["cartpole"], "source", 0, budget=600, discrete=learner.discrete_only)

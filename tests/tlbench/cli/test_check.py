@@ -333,7 +333,17 @@ UNSUPPORTED = {name: MethodChoice(name).method().unsupported(CARTPOLE) or "" for
 FOR_DEEPER_NETWORKS = {name for name, reason in UNSUPPORTED.items() if "weighted layers" in reason}
 
 
-@pytest.mark.parametrize("name", sorted(name for name, reason in UNSUPPORTED.items() if not reason))
+def every_method():
+    """All that can run on CartPole; but for a method's first variant and a learner's first method they are slow tests."""
+    seen = set()
+    for name in sorted(name for name, reason in UNSUPPORTED.items() if not reason):
+        entry = methods()[name]
+        told_apart = {entry.cls.__qualname__, entry.learner}
+        yield pytest.param(name, marks=[pytest.mark.slow] if told_apart <= seen else [])
+        seen |= told_apart
+
+
+@pytest.mark.parametrize("name", every_method())
 def test_every_method_that_is_found_passes(name, suite):
     report = check_method(name, suite, fast=True, budget=2500, jobs=2)
     assert report.ok, lines(report)
