@@ -334,7 +334,7 @@ FOR_DEEPER_NETWORKS = {name for name, reason in UNSUPPORTED.items() if "weighted
 
 
 def every_method():
-    """All that can run on CartPole; but for a method's first variant and a learner's first method they are slow tests."""
+    """All that run on CartPole; slow but for a method's first variant and a learner's first method."""
     seen = set()
     for name in sorted(name for name, reason in UNSUPPORTED.items() if not reason):
         entry = methods()[name]
