@@ -27,7 +27,7 @@ class MazeVectorEnv(BatchedEnv):
         self,
         num_envs: int,
         *,
-        shades: maze_pictures.Shades,
+        looks: maze_pictures.Looks,
         tile_size: int,
         inverse: bool,
         action_order: str,
@@ -41,7 +41,7 @@ class MazeVectorEnv(BatchedEnv):
 
         Args:
             num_envs: The number of lanes.
-            shades: See `maze_pictures`.
+            looks: See `maze_pictures`.
             tile_size: Pixels per side of a cell.
             inverse: Negate observations.
             action_order: The direction of each action, a permutation of "drul".
@@ -51,7 +51,7 @@ class MazeVectorEnv(BatchedEnv):
             autoreset_mode: See `BatchedEnv`.
             render_mode: None or "rgb_array".
         """
-        space = observation_space(tile_size)
+        space = observation_space(tile_size, len(looks[0].colour))
         self._moves = np.array(moves(action_order))
         if render_mode not in {None, "rgb_array"}:
             raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
@@ -60,7 +60,7 @@ class MazeVectorEnv(BatchedEnv):
         )
         self.render_mode = render_mode
         self._inverse = inverse
-        self._tiles = maze_pictures.tiles(shades, tile_size, inverse)
+        self._tiles = maze_pictures.tiles(looks, tile_size, inverse)
         self._rewards = np.array([step_reward, key_reward])
         self._cells: Cells = np.zeros((num_envs, SIDE * SIDE), np.uint8)
         self._positions = np.zeros(num_envs, np.intp)
@@ -100,15 +100,15 @@ class MazeVectorEnv(BatchedEnv):
         return maze_pictures.observe(seen, self._tiles), self._rewards[took.view(np.uint8)], terminations
 
 
-def observation_space(tile_size: int) -> Box:
-    """The space of observations: one channel of square pictures in [-1, 1].
+def observation_space(tile_size: int, channels: int) -> Box:
+    """The space of observations: square pictures in [-1, 1].
 
     Raises:
         ValueError: If the size is no positive whole number.
     """
     if isinstance(tile_size, bool) or not isinstance(tile_size, int) or tile_size < 1:
         raise ValueError(f"tile_size must be a whole number of at least 1, got {tile_size!r}")
-    return Box(-1, 1, (1, SIDE * tile_size, SIDE * tile_size), np.float32)
+    return Box(-1, 1, (channels, SIDE * tile_size, SIDE * tile_size), np.float32)
 
 
 def moves(action_order: str) -> list[int]:

@@ -1,8 +1,9 @@
-"""What mazes look like: shades and patterns of tiles for observations, colours for people."""
+"""What mazes look like: tiles for observations, colours for people."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,37 +11,64 @@ from numpy.typing import NDArray
 from tlbench.tasks.environments.maze_layouts import SIDE, Cells
 
 Float32 = NDArray[np.float32]
-Shades = tuple[tuple[float, float], ...]
-"""Of a path, a wall, a key and the agent: the shade of a tile, and of the middle of tiles of three pixels or more."""
+Shape = Literal["full", "diagonals", "plus"]
+
+
+class Look(NamedTuple):
+    """How a kind of cell is seen.
+
+    Attributes:
+        colour: One number per channel, in [-1, 1].
+        middle: The same for the middle of a tile, where tiles have three pixels or more.
+        shape: What of such a tile is drawn; the rest is as a path. Smaller tiles are of one colour.
+    """
+
+    colour: tuple[float, ...]
+    middle: tuple[float, ...]
+    shape: Shape = "full"
+
+
+Looks = Sequence[Look]
+"""Of a path, a wall, a key and the agent."""
 
 RENDER_TILE = 24
 _COLOURS = np.array([[247, 246, 242], [52, 58, 70], [226, 164, 41], [44, 110, 187]], np.uint8)
 _BACKGROUND = _COLOURS[0]
 
 
-def tiles(shades: Shades, tile_size: int, inverse: bool) -> Float32:
-    """The pixels of each kind of tile, `[kind, tile_size, tile_size]`.
+def tiles(looks: Looks, tile_size: int, inverse: bool) -> Float32:
+    """The pixels of each kind of cell, `[kind, channel, tile_size, tile_size]`.
 
     Args:
-        shades: The shades by kind.
+        looks: By kind, the path first.
         tile_size: Pixels per side.
-        inverse: Negate all shades.
+        inverse: Negate all numbers.
     """
-    pixels = np.empty((len(shades), tile_size, tile_size), np.float32)
-    middle = slice(1, -1) if tile_size >= 3 else slice(0)
-    for kind, (outside, inside) in enumerate(shades):
-        pixels[kind] = outside
-        pixels[kind, middle, middle] = inside
+    y, x = np.abs(np.mgrid[:tile_size, :tile_size] - (tile_size - 1) / 2)
+    fine = tile_size >= 3
+    drawn = {
+        "full": np.ones((tile_size, tile_size), np.bool_),
+        "diagonals": y == x,
+        "plus": np.minimum(y, x) < 1,
+    }
+    middle = np.maximum(y, x) < (tile_size - 1) / 2
+    pixels = np.empty((len(looks), len(looks[0].colour), tile_size, tile_size), np.float32)
+    for kind, look in enumerate(looks):
+        pixels[kind] = np.reshape(looks[0].colour if fine else look.colour, (-1, 1, 1))
+        if fine:
+            shape = drawn[look.shape]
+            pixels[kind][:, shape] = np.reshape(look.colour, (-1, 1))
+            pixels[kind][:, shape & middle] = np.reshape(look.middle, (-1, 1))
     return np.negative(pixels, pixels) if inverse else pixels
 
 
 def observe(cells: Cells, pixels: Float32) -> Float32:
-    """Observations `[maze, 1, height, width]` of mazes `[maze, 64]` made of these tiles."""
-    size = pixels.shape[-1]
-    if size == 1:
-        return pixels[:, 0, 0][cells].reshape(-1, 1, SIDE, SIDE)
-    image = pixels[cells.reshape(-1, SIDE, SIDE)].transpose(0, 1, 3, 2, 4)
-    return image.reshape(-1, 1, SIDE * size, SIDE * size)
+    """Observations `[maze, channel, height, width]` of mazes `[maze, 64]` made of these tiles."""
+    channels, size = pixels.shape[1:3]
+    if channels == size == 1:
+        return pixels[:, 0, 0, 0][cells].reshape(-1, 1, SIDE, SIDE)
+    image = pixels[cells.reshape(-1, SIDE, SIDE)].transpose(0, 3, 1, 4, 2, 5)
+    return image.reshape(-1, channels, SIDE * size, SIDE * size)
 
 
 def render(cells: Cells, inverse: bool) -> NDArray[np.uint8]:

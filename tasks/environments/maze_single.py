@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.spaces import Box, Discrete
 from numpy.typing import NDArray
 
-from tlbench.tasks.environments.maze_pictures import render
+from tlbench.tasks.environments.maze_pictures import Look, render
 
 SYMBOLS = ".#ka"
 """A path, a wall, a key and the agent."""
@@ -19,14 +19,16 @@ Grid = list[list[str]]
 
 
 class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
-    """One maze. A subclass draws the grid of an episode and says which shades its tiles have."""
+    """One maze. A subclass draws the grid of an episode and says how its cells look."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012
-    shades: dict[str, tuple[float, float]]
+    looks: dict[str, Look]
     key_reward = 1.0
     step_reward = -0.1
 
-    def __init__(self, tile_size: int, inverse: bool, action_order: str, render_mode: str | None) -> None:
+    def __init__(
+        self, tile_size: int, inverse: bool, action_order: str, render_mode: str | None, channels: int = 1
+    ) -> None:
         """Create the environment; the vector environments describe the arguments."""
         if isinstance(tile_size, bool) or not isinstance(tile_size, int) or tile_size < 1:
             raise ValueError(f"tile_size must be a whole number of at least 1, got {tile_size!r}")
@@ -36,7 +38,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         self.inverse = inverse
         self.action_order = action_order
         self.render_mode = render_mode
-        self.observation_space = Box(-1, 1, (1, 8 * tile_size, 8 * tile_size), np.float32)
+        self.observation_space = Box(-1, 1, (channels, 8 * tile_size, 8 * tile_size), np.float32)
         self.action_space = Discrete(4)
         self.grid: Grid = []
         self.agent = (0, 0)
@@ -67,15 +69,13 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         return self.observe(), self.key_reward if found == "k" else self.step_reward, finished, False, {}
 
     def observe(self) -> NDArray[np.float32]:
-        """The picture of the maze, tile by tile."""
+        """The picture of the maze, pixel by pixel."""
         size = self.tile_size
-        image = np.zeros((1, 8 * size, 8 * size), np.float32)
-        for y, row in enumerate(self.grid):
-            for x, symbol in enumerate(row):
-                outside, inside = self.shades[symbol]
-                image[0, y * size : (y + 1) * size, x * size : (x + 1) * size] = outside
-                if size >= 3:
-                    image[0, y * size + 1 : (y + 1) * size - 1, x * size + 1 : (x + 1) * size - 1] = inside
+        image = np.zeros(self.observation_space.shape or (), np.float32)
+        for y in range(8 * size):
+            for x in range(8 * size):
+                look = self.looks[self.grid[y // size][x // size]]
+                image[:, y, x] = pixel(look, y % size, x % size, size) or self.looks["."].colour
         return -image if self.inverse else image
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -83,3 +83,14 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         if self.render_mode is None:
             return None
         return render(np.array([SYMBOLS.index(s) for row in self.grid for s in row], np.uint8), self.inverse)
+
+
+def pixel(look: Look, y: int, x: int, size: int) -> tuple[float, ...] | None:
+    """The colour of a tile's pixel, `None` where the path is seen."""
+    if size < 3:
+        return look.colour
+    on_diagonal = y in (x, size - 1 - x)
+    on_plus = bool({y, x} & {(size - 1) // 2, size // 2})
+    if (look.shape == "diagonals" and not on_diagonal) or (look.shape == "plus" and not on_plus):
+        return None
+    return look.colour if {y, x} & {0, size - 1} else look.middle

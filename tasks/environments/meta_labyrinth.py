@@ -12,14 +12,36 @@ from gymnasium.vector import AutoresetMode
 from tlbench.tasks.environments.batched import Floats
 from tlbench.tasks.environments.maze_lanes import MazeVectorEnv
 from tlbench.tasks.environments.maze_layouts import ATTEMPTS, MAX_KEYS, PRIORITIES, WALL_CELLS, layouts
-from tlbench.tasks.environments.maze_pictures import Shades, observe, tiles
+from tlbench.tasks.environments.maze_pictures import Look, Looks, observe, tiles
 from tlbench.tasks.environments.maze_single import STEPS, Grid, MazeEnv
 
-PALETTES: dict[str, Shades] = {
-    "standard": ((-1.0, -1.0), (1.0, 1.0), (0.2, 0.4), (0.6, 0.8)),
-    "recoloured": ((-0.6, -0.6), (0.4, 0.4), (1.0, 0.8), (-0.2, 0.0)),
+Colour = tuple[float, float, float]
+
+
+def _grey(path: float, wall: float, key: tuple[float, float], agent: tuple[float, float]) -> Looks:
+    return (
+        Look((path,), (path,)),
+        Look((wall,), (wall,)),
+        Look((key[0],), (key[1],), "diagonals"),
+        Look((agent[0],), (agent[1],), "plus"),
+    )
+
+
+def _coloured(path: Colour, wall: Colour, key: Colour, agent: Colour) -> Looks:
+    return Look(path, path), Look(wall, wall), Look(key, key, "diagonals"), Look(agent, agent, "plus")
+
+
+PALETTES: dict[str, Looks] = {
+    "standard": _grey(-1.0, 1.0, (0.2, 0.4), (0.6, 0.8)),
+    "recoloured": _grey(-0.6, 0.4, (1.0, 0.8), (-0.2, 0.0)),
 }
-"""Shades of paths, walls, keys and the agent."""
+"""Of pictures in grey."""
+
+COLOURED_PALETTES: dict[str, Looks] = {
+    "standard": _coloured((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, -1.0, -1.0)),
+    "recoloured": _coloured((-0.6, -0.6, 0.2), (0.0, 0.6, 1.0), (1.0, 0.0, 1.0), (-0.4, 1.0, -0.6)),
+}
+"""Of pictures in red, green and blue."""
 
 
 class MetaLabyrinthEnv(MazeEnv):
@@ -30,15 +52,16 @@ class MetaLabyrinthEnv(MazeEnv):
         tile_size: int = 6,
         inverse: bool = False,
         palette: str = "standard",
+        colour: bool = False,
         keys: int = 3,
         walls: int = 12,
         action_order: str = "drul",
         render_mode: str | None = None,
     ) -> None:
         """Create the environment; the arguments are those of `MetaLabyrinthVectorEnv`."""
-        super().__init__(tile_size, inverse, action_order, render_mode)
-        _check_options(palette, keys, walls)
-        self.shades = dict(zip(".#ka", PALETTES[palette], strict=True))
+        super().__init__(tile_size, inverse, action_order, render_mode, 3 if colour else 1)
+        _check_options(keys, walls)
+        self.looks = dict(zip(".#ka", looks(palette, colour), strict=True))
         self.keys = keys
         self.walls = walls
 
@@ -75,9 +98,11 @@ class MetaLabyrinthVectorEnv(MazeVectorEnv):
     `Discrete(4)`: down, right, up, left (see `action_order`). A move into a wall changes nothing.
 
     ## Observation Space
-    `Box(-1, 1, shape=(1, 8 tile_size, 8 tile_size), dtype=float32)`: a picture. Paths are -1, walls 1, keys 0.2 (0.4 in
-    the middle of tiles of three pixels or more), the agent 0.6 (0.8); negated where `inverse`. The document's sprites
-    are not those: only their shades are known.
+    `Box(-1, 1, shape=(1, 8 tile_size, 8 tile_size), dtype=float32)`: a picture in grey, or of three channels with
+    `colour`; negated where `inverse`. In grey, paths are -1, walls 1, keys 0.2 and the agent 0.6. In tiles of three
+    pixels or more a key is a pair of diagonals and the agent a plus, on a path, brighter in the middle (0.4 and 0.8):
+    the shades are the document's, the shapes are not. In colour, paths are black, walls white, keys yellow and the
+    agent red. Small tiles want colour: in grey a cell of one pixel is one number, and what lies in it a matter of size.
 
     ## Rewards
     1 for a step that takes a key, -0.1 for any other.
@@ -93,7 +118,8 @@ class MetaLabyrinthVectorEnv(MazeVectorEnv):
     ## Arguments
     - `tile_size` (6): pixels per side of a cell.
     - `inverse` (False): negate observations; nothing else changes.
-    - `palette` ("standard"): "recoloured" for other shades: paths -0.6, walls 0.4, keys 1 (0.8), the agent -0.2 (0).
+    - `palette` ("standard"): "recoloured" for others; in grey paths -0.6, walls 0.4, keys 1 (0.8), the agent -0.2 (0).
+    - `colour` (False): three channels, red, green and blue.
     - `keys` (3): keys, 1 to 11.
     - `walls` (12): interior walls, 0 to 24.
     - `action_order` ("drul"): the direction of each action, a permutation of d(own), r(ight), u(p), l(eft).
@@ -111,6 +137,7 @@ class MetaLabyrinthVectorEnv(MazeVectorEnv):
         tile_size: int = 6,
         inverse: bool = False,
         palette: str = "standard",
+        colour: bool = False,
         keys: int = 3,
         walls: int = 12,
         action_order: str = "drul",
@@ -119,10 +146,10 @@ class MetaLabyrinthVectorEnv(MazeVectorEnv):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
     ) -> None:
         """Create the lanes; the class lists the arguments."""
-        _check_options(palette, keys, walls)
+        _check_options(keys, walls)
         super().__init__(
             num_envs,
-            shades=PALETTES[palette],
+            looks=looks(palette, colour),
             tile_size=tile_size,
             inverse=inverse,
             action_order=action_order,
@@ -147,6 +174,7 @@ class MetaLabyrinthPairs:
         tile_size: As for the environment.
         inverse: As for the environment.
         palette: As for the environment.
+        colour: As for the environment.
         keys: As for the environment.
         walls: As for the environment.
         **others: The environment's other options, which don't change what is seen.
@@ -157,14 +185,15 @@ class MetaLabyrinthPairs:
         tile_size: int = 6,
         inverse: bool = False,
         palette: str = "standard",
+        colour: bool = False,
         keys: int = 3,
         walls: int = 12,
         **others: Any,
     ) -> None:
         del others
         self._layout = walls, keys
-        self._base = tiles(PALETTES["standard"], tile_size, False)
-        self._transfer = tiles(PALETTES[palette], tile_size, inverse)
+        self._base = tiles(looks("standard", colour), tile_size, False)
+        self._transfer = tiles(looks(palette, colour), tile_size, inverse)
 
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
         """Draw `n` mazes."""
@@ -185,9 +214,18 @@ def can_reach(walls: list[tuple[int, int]], keys: list[tuple[int, int]]) -> bool
     return all(key in seen for key in keys)
 
 
-def _check_options(palette: str, keys: int, walls: int) -> None:
+def looks(palette: str, colour: bool) -> Looks:
+    """How the cells look.
+
+    Raises:
+        ValueError: If there is no such palette.
+    """
     if palette not in PALETTES:
         raise ValueError(f"palette must be one of {', '.join(PALETTES)}, got {palette!r}")
+    return (COLOURED_PALETTES if colour else PALETTES)[palette]
+
+
+def _check_options(keys: int, walls: int) -> None:
     if not 1 <= keys <= MAX_KEYS:
         raise ValueError(f"keys must be 1 to {MAX_KEYS}, got {keys}")
     if not 0 <= walls <= len(WALL_CELLS):

@@ -12,10 +12,10 @@ from gymnasium.vector import AutoresetMode
 from tlbench.tasks.environments.batched import Floats
 from tlbench.tasks.environments.maze_lanes import MazeVectorEnv
 from tlbench.tasks.environments.maze_layouts import AGENT, PATH, SIDE, WALL, Cells, border_walls, cell
-from tlbench.tasks.environments.maze_pictures import observe, tiles
+from tlbench.tasks.environments.maze_pictures import Look, observe, tiles
 from tlbench.tasks.environments.maze_single import Grid, MazeEnv
 
-SHADES = ((0.0, 0.0), (1.0, 1.0), (0.0, 0.0), (0.5, 0.5))
+LOOKS = tuple(Look((shade,), (shade,)) for shade in (0.0, 1.0, 0.0, 0.5))
 WALL_COLUMN, DOOR = 4, cell(4, 4)
 
 
@@ -36,7 +36,7 @@ _STARTS[np.arange(len(_FREE)), _FREE] = AGENT
 class SimpleMazeEnv(MazeEnv):
     """The single maze with the options of `SimpleMazeVectorEnv`."""
 
-    shades = {".": (0.0, 0.0), "#": (1.0, 1.0), "a": (0.5, 0.5)}  # noqa: RUF012
+    looks = {".": LOOKS[0], "#": LOOKS[1], "a": LOOKS[3]}  # noqa: RUF012
     step_reward = 0.0
 
     def __init__(
@@ -114,7 +114,7 @@ class SimpleMazeVectorEnv(MazeVectorEnv):
         """Create the lanes; the class lists the arguments."""
         super().__init__(
             num_envs,
-            shades=SHADES,
+            looks=LOOKS,
             tile_size=tile_size,
             inverse=inverse,
             action_order=action_order,
@@ -145,8 +145,8 @@ class SimpleMazePairs:
 
     def __init__(self, tile_size: int = 1, inverse: bool = False, **others: Any) -> None:
         del others
-        self._base = observe(_STARTS, tiles(SHADES, tile_size, False))
-        self._transfer = observe(_STARTS, tiles(SHADES, tile_size, inverse))
+        self._base = observe(_STARTS, tiles(LOOKS, tile_size, False))
+        self._transfer = observe(_STARTS, tiles(LOOKS, tile_size, inverse))
 
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Any]:
         """All 31 states with their rows and columns, row by row; the first `n` of them if fewer are wanted."""

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tlbench.tasks.environments import maze_layouts
 from tlbench.tasks.environments.maze_layouts import AGENT, ATTEMPTS, KEY, PATH, PRIORITIES, WALL, layouts
-from tlbench.tasks.environments.meta_labyrinth import MetaLabyrinthPairs, can_reach
+from tlbench.tasks.environments.maze_pictures import tiles
+from tlbench.tasks.environments.meta_labyrinth import PALETTES, MetaLabyrinthPairs, can_reach, looks
 from tlbench.tasks.environments.simple_maze import SimpleMazePairs
 
 SIMPLE, LABYRINTH = "tlbench/SimpleMaze-v1", "tlbench/MetaLabyrinth-v1"
@@ -95,6 +96,32 @@ def test_options_change_what_is_seen_or_done_and_nothing_else(maze_id):
         for other, sign in ((inverse.step(actions), -1), (reordered.step(turned), 1)):
             assert np.array_equal(got[0], sign * other[0])
             assert np.array_equal(got[1], other[1])
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+@pytest.mark.parametrize(("colour", "tile_size"), [(False, 3), (False, 6), (True, 1), (True, 2), (True, 6)])
+def test_cells_are_told_apart_by_more_than_their_brightness(palette, colour, tile_size):
+    path, *others = tiles(looks(palette, colour), tile_size, False).reshape(4, -1)
+    directions = np.array([(cell - path) / np.linalg.norm(cell - path) for cell in others])
+    assert abs(directions @ directions.T - np.eye(3)).max() < 0.9
+
+
+def test_a_key_is_a_cross_and_the_agent_a_plus():
+    _, _, key, agent = tiles(looks("standard", False), 4, False)[:, 0]
+    a, b, p = 0.2, 0.4, -1.0
+    assert key == pytest.approx(np.array([[a, p, p, a], [p, b, b, p], [p, b, b, p], [a, p, p, a]]))
+    a, b = 0.6, 0.8
+    assert agent == pytest.approx(np.array([[p, a, a, p], [a, b, b, a], [a, b, b, a], [p, a, a, p]]))
+
+
+def test_coloured_pictures_have_the_same_mazes():
+    grey, coloured = make(LABYRINTH, 5, tile_size=1), make(LABYRINTH, 5, tile_size=1, colour=True)
+    seen, of_colours = grey.reset(seed=1)[0][:, 0], coloured.reset(seed=1)[0]
+    assert of_colours.shape == (5, 3, 8, 8)
+    for shade, (red, green, blue) in {-1.0: (-1, -1, -1), 1.0: (1, 1, 1), 0.2: (1, 1, -1), 0.6: (1, -1, -1)}.items():
+        place = np.isclose(seen, shade)
+        assert place.any()
+        assert (of_colours.transpose(0, 2, 3, 1)[place] == (red, green, blue)).all()
 
 
 @pytest.mark.parametrize(("pairs", "options"), [(SimpleMazePairs, {}), (MetaLabyrinthPairs, {"palette": "recoloured"})])

@@ -16,7 +16,8 @@ Where this differs from the document's code, and what was chosen:
   ways and the losses that separate optimisers, Adam on the sum, and Adam with factor 1 end with. Under frozen models
   the suite of the simple maze sets the factor to 1 on the target (docs/maze.md).
 - Q's loss is over the action taken alone (the code's is a quarter of it: a mean over four actions, three of which are
-  their own targets). The bound is the code's: of the largest squared entry.
+  their own targets). The bound is the code's: of the largest squared entry, per
+  cell where there are planes.
 - On tasks in environment steps the agent explores, epsilon-greedily on Q: the document's learns from random play alone.
 """
 

@@ -84,7 +84,7 @@ def test_losses_are_those_of_one_encoding_per_loss(neurons, double):
         "discount": (networks.discount(inputs)[:, 0] - 0.9 * goes_on) ** 2,
         "disambiguation": [torch.exp(-5 * (x[i] - x[i - 1]).norm()) for i in range(6)],
         "succession": [torch.exp(-5 * (x[i] - following[i]).norm()) for i in range(6)],
-        "bound": [((x[i] ** 2).max() - 1).clamp(min=0) for i in range(6)],
+        "bound": [((x[i] ** 2).amax(dim=0) - 1).clamp(min=0).mean() for i in range(6)],
     }
     values = target.values(target.encode(data.next_obs))
     chosen = (networks.values(following) if double else values).argmax(dim=1)
