@@ -26,7 +26,7 @@ from tlbench.protocol.task import HarnessTask
 
 MAZES = {
     "simple maze, 8 x 8, 2 neurons": ("tlbench/SimpleMaze-v1", {"random_start": False}, {"abstract_neurons": 2.0}),
-    "meta-labyrinth, 8 x 8, planes": ("tlbench/MetaLabyrinth-v1", {"tile_size": 1}, {}),
+    "meta-labyrinth, 8 x 8, planes": ("tlbench/MetaLabyrinth-v1", {"tile_size": 1, "colour": True}, {}),
     "meta-labyrinth, 48 x 48, planes": ("tlbench/MetaLabyrinth-v1", {"tile_size": 6}, {}),
 }
 TURNS = 3

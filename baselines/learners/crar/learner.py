@@ -49,7 +49,9 @@ class CRARConfig(Config):
 
     n_envs: int = Field(16, ge=1, description="Lanes stepped together.")
     train_freq: int = Field(1, ge=1, description="Steps of all lanes between updates.")
-    gradient_steps: int = Field(2, ge=1, description="Updates each time.")
+    gradient_steps: int | None = Field(
+        None, ge=1, description="Updates each time; None: 2 with neurons, 4 with planes."
+    )
     batch_size: int = Field(32, ge=1, description="Minibatch size.")
     buffer_size: int = Field(100_000, ge=1, description="Transitions that replay keeps.")
     learning_starts: int = Field(1_000, ge=0, description="Environment steps under random actions at first.")
@@ -176,7 +178,7 @@ class CRARLearner(Learner):
             learning_starts=config.learning_starts,
             batch_size=config.batch_size,
             train_freq=config.train_freq,
-            gradient_steps=config.gradient_steps,
+            gradient_steps=config.gradient_steps or (2 if neurons is not None else 4),
             target_update_interval=config.target_update_interval,
             double=config.double,
             weights=config.weights(neurons is not None),

@@ -53,7 +53,7 @@ def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[r], b[r]) for r in a)
 
 
-@pytest.mark.parametrize(("kind", "steps"), [(SIMPLE, 80), (LABYRINTH, 40)], ids=["samples", "steps"])
+@pytest.mark.parametrize(("kind", "steps"), [(SIMPLE, 80), (LABYRINTH, 80)], ids=["samples", "steps"])
 def test_learns_from_samples_and_from_steps_alike(kind, steps):
     agent, on = trained(kind)
     start = build(on).params()
