@@ -31,7 +31,8 @@ def offline_transitions(task: TaskSpec, discrete: bool) -> dict[str, Array]:
     assert task.offline is not None
     lanes, wanted = task.offline.lanes, task.offline.transitions
     stream = ("offline", digest_of(task.identity("source" if task.target is None else "target")))
-    env = open_lanes(task, lanes, "disabled", discrete)
+    collected = task.model_copy(update={"options": {**task.options, **task.offline.options}})
+    env = open_lanes(collected, lanes, "disabled", discrete)
     space = env.single_action_space
     rng = np.random.default_rng(derive_seed(*stream))
     seeds: Any = derive_seeds(lanes, *stream)

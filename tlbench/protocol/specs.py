@@ -85,6 +85,9 @@ class Offline(Spec):
 
     transitions: int = Field(gt=0)
     lanes: int = Field(default=16, gt=0, description="Lanes that collect them; part of the data's identity.")
+    options: Mapping[str, Scalar] = Field(
+        default_factory=dict, description="Options of the environment while they are collected, on top of the task's."
+    )
 
 
 class TaskSpec(Spec):

@@ -13,6 +13,7 @@ from tlbench.protocol.discovery import learners
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError
 from tlbench.protocol.interface import Learner
 from tlbench.protocol.metered import TrainingBins
+from tlbench.protocol.sources import offline_transitions
 from tlbench.protocol.specs import Schedule, SuiteSpec, TaskSpec
 from tlbench.protocol.task import HarnessTask, agent_seed
 
@@ -340,6 +341,19 @@ def test_offline_samples_are_metered_rows_of_the_suites_data(tiny: SuiteSpec) ->
     assert first[0]["obs"].shape == (32, 4)
     for a, b in zip(first, second, strict=True):
         assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_offline_samples_may_be_collected_under_options_of_their_own(tiny: SuiteSpec) -> None:
+    def ends(**options: int) -> list[int]:
+        offline = {"transitions": 60, "lanes": 1, "options": options}
+        changes = {"discrete_actions": None, "unit": "samples", "offline": offline}
+        task = TaskSpec.model_validate({**tiny.tasks["pendulum"].model_dump(), **changes})
+        data = offline_transitions(task, discrete=False)
+        pairs = enumerate(zip(data["next_obs"][:-1], data["obs"][1:], strict=True))
+        return [i + 1 for i, (following, then) in pairs if not np.array_equal(following, then)]
+
+    assert ends(max_episode_steps=20) == [20, 40]
+    assert ends() == []
 
 
 @pytest.mark.parametrize("learner", learners().values(), ids=list(learners()))
