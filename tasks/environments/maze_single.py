@@ -41,6 +41,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         self.observation_space = Box(-1, 1, (channels, 8 * tile_size, 8 * tile_size), np.float32)
         self.action_space = Discrete(4)
         self.grid: Grid = []
+        self._tiles: dict[str, NDArray[np.float32]] = {}
         self.agent = (0, 0)
 
     @abstractmethod
@@ -69,14 +70,20 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         return self.observe(), self.key_reward if found == "k" else self.step_reward, finished, False, {}
 
     def observe(self) -> NDArray[np.float32]:
-        """The picture of the maze, pixel by pixel."""
+        """The picture of the maze, tile by tile."""
         size = self.tile_size
         image = np.zeros(self.observation_space.shape or (), np.float32)
-        for y in range(8 * size):
-            for x in range(8 * size):
-                look = self.looks[self.grid[y // size][x // size]]
-                image[:, y, x] = pixel(look, y % size, x % size, size) or self.looks["."].colour
+        for y, row in enumerate(self.grid):
+            for x, symbol in enumerate(row):
+                image[:, y * size : (y + 1) * size, x * size : (x + 1) * size] = self._tile(symbol)
         return -image if self.inverse else image
+
+    def _tile(self, symbol: str) -> NDArray[np.float32]:
+        if symbol not in self._tiles:
+            path, look, pixels = self.looks["."].colour, self.looks[symbol], range(self.tile_size)
+            rows = [[pixel(look, y, x, self.tile_size) or path for x in pixels] for y in pixels]
+            self._tiles[symbol] = np.array(rows, np.float32).transpose(2, 0, 1)
+        return self._tiles[symbol]
 
     def render(self) -> NDArray[np.uint8] | None:
         """A picture [192, 192, 3] for people, `None` without a render mode."""
