@@ -15,31 +15,29 @@ from tlbench.tasks.environments.maze_layouts import ATTEMPTS, MAX_KEYS, PRIORITI
 from tlbench.tasks.environments.maze_pictures import Look, Looks, observe, tiles
 from tlbench.tasks.environments.maze_single import STEPS, Grid, MazeEnv
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
 
 
-def _grey(path: float, wall: float, key: tuple[float, float], agent: tuple[float, float]) -> Looks:
+def _looks(
+    path: Colour, wall: Colour, key: Colour, agent: Colour, key_middle: Colour = (), agent_middle: Colour = ()
+) -> Looks:
     return (
-        Look((path,), (path,)),
-        Look((wall,), (wall,)),
-        Look((key[0],), (key[1],), "diagonals"),
-        Look((agent[0],), (agent[1],), "plus"),
+        Look(path, path),
+        Look(wall, wall),
+        Look(key, key_middle or key, "diagonals"),
+        Look(agent, agent_middle or agent, "plus"),
     )
 
 
-def _coloured(path: Colour, wall: Colour, key: Colour, agent: Colour) -> Looks:
-    return Look(path, path), Look(wall, wall), Look(key, key, "diagonals"), Look(agent, agent, "plus")
-
-
 PALETTES: dict[str, Looks] = {
-    "standard": _grey(-1.0, 1.0, (0.2, 0.4), (0.6, 0.8)),
-    "recoloured": _grey(-0.6, 0.4, (1.0, 0.8), (-0.2, 0.0)),
+    "standard": _looks((-1.0,), (1.0,), (0.2,), (0.6,), (0.4,), (0.8,)),
+    "recoloured": _looks((-0.6,), (0.4,), (1.0,), (-0.2,), (0.8,), (0.0,)),
 }
 """Of pictures in grey."""
 
 COLOURED_PALETTES: dict[str, Looks] = {
-    "standard": _coloured((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, -1.0, -1.0)),
-    "recoloured": _coloured((-0.6, -0.6, 0.2), (0.0, 0.6, 1.0), (1.0, 0.0, 1.0), (-0.4, 1.0, -0.6)),
+    "standard": _looks((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, -1.0, -1.0)),
+    "recoloured": _looks((-0.6, -0.6, 0.2), (0.0, 0.6, 1.0), (1.0, 0.0, 1.0), (-0.4, 1.0, -0.6)),
 }
 """Of pictures in red, green and blue."""
 
