@@ -53,6 +53,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
     ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start an episode."""
         super().reset(seed=seed, options=options)
+        self._tiles = self._tiles or {symbol: self._tile(look) for symbol, look in self.looks.items()}
         self.grid = self.draw_grid()
         self.agent = next((r, row.index("a")) for r, row in enumerate(self.grid) if "a" in row)
         return self.observe(), {}
@@ -71,19 +72,14 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
 
     def observe(self) -> NDArray[np.float32]:
         """The picture of the maze, tile by tile."""
-        size = self.tile_size
-        image = np.zeros(self.observation_space.shape or (), np.float32)
-        for y, row in enumerate(self.grid):
-            for x, symbol in enumerate(row):
-                image[:, y * size : (y + 1) * size, x * size : (x + 1) * size] = self._tile(symbol)
+        tiles = self._tiles
+        image = np.concatenate([np.concatenate([tiles[symbol] for symbol in row], axis=2) for row in self.grid], axis=1)
         return -image if self.inverse else image
 
-    def _tile(self, symbol: str) -> NDArray[np.float32]:
-        if symbol not in self._tiles:
-            path, look, pixels = self.looks["."].colour, self.looks[symbol], range(self.tile_size)
-            rows = [[pixel(look, y, x, self.tile_size) or path for x in pixels] for y in pixels]
-            self._tiles[symbol] = np.array(rows, np.float32).transpose(2, 0, 1)
-        return self._tiles[symbol]
+    def _tile(self, look: Look) -> NDArray[np.float32]:
+        path, pixels = self.looks["."].colour, range(self.tile_size)
+        rows = [[pixel(look, y, x, self.tile_size) or path for x in pixels] for y in pixels]
+        return np.array(rows, np.float32).transpose(2, 0, 1)
 
     def render(self) -> NDArray[np.uint8] | None:
         """A picture [192, 192, 3] for people, `None` without a render mode."""
