@@ -29,7 +29,9 @@ What it leaves open, and what was chosen:
   (its bias was shown by later work).
 - Advantages are shifted to mean 0 and scaled to standard deviation 1 per task and batch, so that one step size serves
   tasks of different rewards. Actions are learned on a scale on which their bounds are -1 and 1, and clipped there.
-- Each lane plays one episode per batch; see ``Player`` for why. Glorot initialisation. Damping 0.01.
+- A batch goes on until every lane has ended an episode; lanes that end early begin another, whose steps are used as
+  well (version 2; in version 1 they were paid for and left out, most of them where a robot falls). Glorot
+  initialisation. Damping 0.01. One inner rate, 0.1, for all families.
 - Discrete actions: a softmax in the Gaussian's place.
 - On the target the step size stays what it was on the sources. Plain gradient steps don't settle: late points of a
   curve scatter. ``target_steps`` ends learning after so many steps; what is left of the budget is then not used.
@@ -76,7 +78,7 @@ from tlbench.protocol.starting_point import carried, carried_share
 class MamlConfig(Config):
     """Settings of MAML."""
 
-    episodes: int = Field(10, ge=1, description="Episodes per task and gradient step, one lane each.")
+    episodes: int = Field(10, ge=1, description="Lanes per task and gradient step, of at least one episode each.")
     inner_rate: float = Field(0.1, gt=0, description="Step size of adaptation, on sources and target.")
     inner_steps: int = Field(1, ge=1, description="Gradient steps of adaptation on the sources.")
     target_steps: int | None = Field(None, ge=0, description="Gradient steps on the target; no limit if none.")
@@ -116,6 +118,7 @@ class Maml(Method):
 
     Config = MamlConfig
     id = "maml"
+    version = "2"
     seconds_per_unit = 4e-5
     learners = ()
     experts = 0

@@ -36,44 +36,53 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Episodes:
-    """One episode per lane.
+    """What lanes played from their start on, episode after episode; the last of a lane may be cut.
 
     Attributes:
         obs: ``[T, lanes, in]``.
         actions: ``[T, lanes]`` or ``[T, lanes, d]``, as drawn.
-        rewards: ``[T, lanes]``, 0 from the episode's end on.
-        valid: ``[T, lanes]``, whether the step belongs to the episode.
+        rewards: ``[T, lanes]``.
+        ended: ``[T, lanes]``, whether an episode ended with the step.
     """
 
     obs: Float32
     actions: Array
     rewards: Float64
-    valid: NDArray[np.bool_]
+    ended: NDArray[np.bool_]
 
     @property
     def mean_return(self) -> float:
-        """Mean undiscounted return."""
-        return float(self.rewards.sum(axis=0).mean())
+        """Mean undiscounted return of the lanes' first episodes: all that ended by some time would favour short ones."""
+        first = np.cumsum(self.ended, axis=0) - self.ended == 0
+        return float(np.where(first, self.rewards, 0.0).sum(axis=0).mean())
+
+    @property
+    def time(self) -> NDArray[np.int64]:
+        """Steps since the episode's start, ``[T, lanes]``."""
+        steps = np.broadcast_to(np.arange(len(self.ended))[:, None], self.ended.shape)
+        after_end = np.zeros(self.ended.shape, np.int64)
+        after_end[1:] = np.where(self.ended[:-1], steps[1:], 0)
+        return np.asarray(steps - np.maximum.accumulate(after_end, axis=0), np.int64)
 
     def batch(self, discount: float, device: str = "cpu") -> Batch:
-        """The steps with their advantages."""
-        rows = int(self.valid.sum())
+        """The steps with their advantages, lane after lane within each step."""
+        rows = self.ended.size
+        flat = (column.reshape(rows, *column.shape[2:]) for column in (self.obs, self.actions))
         values = advantages(self, discount).astype(np.float32)
-        steps = (self.obs[self.valid], self.actions[self.valid], values, np.full(rows, 1 / rows, np.float32))
-        return Batch(*(torch.from_numpy(column).to(device) for column in steps))
+        columns = (*flat, values, np.full(rows, 1 / rows, np.float32))
+        return Batch(*(torch.from_numpy(column).to(device) for column in columns))
 
 
 class Player:
-    """Plays a task with given parameters: each lane one episode from its start, all with the same parameters.
+    """Plays a task with given parameters, from the start in all lanes, until the first episode of every lane has ended.
 
-    Lanes that end early wait, that is, they are stepped on and what they do is not used, until the last one ends: the
-    first episode of every lane is an unbiased sample, all episodes finished by some time would favour short ones.
-    Where all lanes end together, the next episodes begin without a reset.
+    Lanes whose episode ends early begin another, and all steps are used: they are paid for. What the last lane's end
+    cuts is treated as what a time limit cuts. Where all lanes end together, the next episodes begin without a reset.
 
     Args:
         task: The metered task.
         policy: The policy.
-        lanes: Episodes played at once.
+        lanes: Lanes played at once.
         rng: Generator of the actions drawn.
     """
 
@@ -85,29 +94,29 @@ class Player:
         self._obs: Any = None
 
     def play(self, theta: torch.Tensor) -> Episodes:
-        """Play one episode per lane.
+        """Play at least one episode per lane.
 
         Raises:
-            BudgetExhausted: If the budget ends before the last episode does.
+            BudgetExhausted: If the budget ends before the last lane's first episode does.
             DivergedError: If an action is not finite.
         """
         obs = self._envs.reset() if self._obs is None else self._obs
         self._obs = None
         sampler = self._policy.sampler(theta)
-        alive = np.ones(self._envs.num_envs, dtype=np.bool_)
-        seen, taken, rewards, valid = [], [], [], []
-        while alive.any():
-            x = np.array(obs, dtype=np.float32).reshape(len(alive), -1)
+        waiting = np.ones(self._envs.num_envs, dtype=np.bool_)
+        seen, taken, rewards, ended = [], [], [], []
+        while waiting.any():
+            x = np.array(obs, dtype=np.float32).reshape(len(waiting), -1)
             actions = sampler.draw(x, self._rng)
             obs, reward, dones, _ = self._envs.step(self._policy.to_environment(actions))
             seen.append(x)
             taken.append(actions)
-            rewards.append(np.where(alive, reward, 0.0))
-            valid.append(alive.copy())
-            alive &= ~dones
+            rewards.append(np.array(reward))
+            ended.append(np.array(dones))
+            waiting &= ~dones
         if dones.all():
             self._obs = obs
-        return Episodes(np.stack(seen), np.stack(taken), np.stack(rewards).astype(np.float64), np.stack(valid))
+        return Episodes(np.stack(seen), np.stack(taken), np.stack(rewards).astype(np.float64), np.stack(ended))
 
 
 def advantages(episodes: Episodes, discount: float) -> Float64:
@@ -121,13 +130,15 @@ def advantages(episodes: Episodes, discount: float) -> Float64:
         discount: The discount per step.
 
     Returns:
-        ``[N]`` for the valid steps, of mean 0 and standard deviation 1 (0 if the baseline explains all).
+        ``[T * lanes]``, lane after lane within each step, of mean 0 and standard deviation 1 (0 if the baseline explains
+        all).
     """
     to_go, running = np.empty_like(episodes.rewards), np.zeros(episodes.rewards.shape[1])
     for t in reversed(range(len(to_go))):
-        running = episodes.rewards[t] + discount * running
+        running = episodes.rewards[t] + np.where(episodes.ended[t], 0.0, discount * running)
         to_go[t] = running
-    targets, inputs = to_go[episodes.valid], features(episodes)[episodes.valid]
+    inputs = features(episodes)
+    targets, inputs = to_go.reshape(-1), inputs.reshape(-1, inputs.shape[2])
     gram = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
     left = targets - inputs @ np.linalg.solve(gram, inputs.T @ targets)
     return np.asarray((left - left.mean()) / (left.std() + 1e-8), dtype=np.float64)
@@ -136,7 +147,7 @@ def advantages(episodes: Episodes, discount: float) -> Float64:
 def features(episodes: Episodes) -> Float64:
     """The baseline's inputs ``[T, lanes, 2 in + 4]``."""
     obs = np.clip(episodes.obs.astype(np.float64), -10, 10)
-    time = np.broadcast_to(np.arange(len(obs))[:, None, None] / 100.0, (*obs.shape[:2], 1))
+    time = episodes.time[:, :, None] / 100.0
     return np.concatenate([obs, obs**2, time, time**2, time**3, np.ones_like(time)], axis=2)
 
 

@@ -13,52 +13,65 @@ from tlbench.protocol.specs import SuiteSpec
 from tlbench.protocol.task import HarnessTask
 
 
-def random_episodes(lengths: list[int], seed: int = 0) -> Episodes:
-    rng, rows, lanes = np.random.default_rng(seed), max(lengths), len(lengths)
-    valid = np.arange(rows)[:, None] < np.array(lengths)
+def random_episodes(rows: int, ends: list[list[int]], seed: int = 0) -> Episodes:
+    """Lanes of so many rows; ``ends`` has, per lane, the rows with which an episode ends."""
+    rng, lanes = np.random.default_rng(seed), len(ends)
+    ended = np.zeros((rows, lanes), np.bool_)
+    for lane, last in enumerate(ends):
+        ended[last, lane] = True
     obs = rng.normal(size=(rows, lanes, 3)).astype(np.float32)
-    rewards = np.where(valid, rng.normal(size=(rows, lanes)), 0.0)
-    return Episodes(obs, rng.normal(size=(rows, lanes, 2)).astype(np.float32), rewards, valid)
+    return Episodes(obs, rng.normal(size=(rows, lanes, 2)).astype(np.float32), rng.normal(size=(rows, lanes)), ended)
 
 
 def test_advantages_are_what_least_squares_leaves_of_rewards_to_go():
-    episodes, inputs, targets = random_episodes([9, 4, 12, 30]), [], []
-    for t, lane in np.argwhere(episodes.valid):
-        x = episodes.obs[t, lane].astype(float)
-        inputs.append([*x, *x**2, t / 100, (t / 100) ** 2, (t / 100) ** 3, 1.0])
-        targets.append(sum(0.9 ** (k - t) * episodes.rewards[k, lane] for k in range(t, 30)))
+    ends = [[29], [3, 11], [9, 10, 28], [20]]
+    episodes, inputs, targets = random_episodes(30, ends), [], []
+    for row, lane in np.ndindex(30, 4):
+        begun = max([end + 1 for end in ends[lane] if end < row], default=0)
+        stop = min([end for end in ends[lane] if end >= row], default=29)
+        x, t = episodes.obs[row, lane].astype(float), (row - begun) / 100
+        inputs.append([*x, *x**2, t, t**2, t**3, 1.0])
+        targets.append(sum(0.9 ** (k - row) * episodes.rewards[k, lane] for k in range(row, stop + 1)))
     A, b = np.array(inputs), np.array(targets)
     ridge = np.sqrt(RIDGE) * np.eye(A.shape[1])
     fit = np.linalg.lstsq(np.vstack([A, ridge]), np.append(b, np.zeros(A.shape[1])), rcond=None)[0]
     left = b - A @ fit
-    np.testing.assert_allclose(features(episodes)[episodes.valid], A)
+    np.testing.assert_allclose(features(episodes).reshape(-1, A.shape[1]), A)
     np.testing.assert_allclose(advantages(episodes, 0.9), (left - left.mean()) / left.std(), atol=1e-6)
 
 
-def test_what_comes_after_an_episode_does_not_count():
-    episodes = random_episodes([3, 8])
-    wild = Episodes(
-        np.where(episodes.valid[..., None], episodes.obs, 9.0), episodes.actions, episodes.rewards, episodes.valid
-    )
-    np.testing.assert_array_equal(advantages(episodes, 0.9), advantages(wild, 0.9))
-    assert len(episodes.batch(0.9).obs) == 11
-    assert float(episodes.batch(0.9).weights.sum()) == pytest.approx(1.0)
-    assert episodes.mean_return == pytest.approx(episodes.rewards.sum() / 2)
+def test_an_episode_does_not_see_what_comes_after_it():
+    episodes = random_episodes(8, [[3, 7], [7]])
+    changed = episodes.rewards.copy()
+    changed[4:, 0] += 5.0
+    flat = np.zeros_like(episodes.obs)  # so that the baseline and the scaling are the same for both lanes
+    found = []
+    for rewards in (episodes.rewards, changed):
+        values = advantages(Episodes(flat, episodes.actions, rewards, episodes.ended), 0.9).reshape(8, 2)[:4]
+        found.append(values[:, 0] - values[:, 1])
+    assert np.corrcoef(*found)[0, 1] == pytest.approx(1.0)
+
+
+def test_every_step_weighs_the_same_and_returns_are_those_of_first_episodes():
+    episodes = random_episodes(8, [[2], [7]])
+    assert episodes.batch(0.9).weights.tolist() == pytest.approx([1 / 16] * 16)
+    both = episodes.rewards[:3, 0].sum() + episodes.rewards[:, 1].sum()
+    assert episodes.mean_return == pytest.approx(both / 2)
 
 
 def test_advantages_of_equal_rewards_are_finite():
-    episodes = random_episodes([5, 5])
-    flat = Episodes(np.zeros_like(episodes.obs), episodes.actions, np.zeros_like(episodes.rewards), episodes.valid)
+    episodes = random_episodes(5, [[4], [4]])
+    flat = Episodes(np.zeros_like(episodes.obs), episodes.actions, np.zeros_like(episodes.rewards), episodes.ended)
     assert np.isfinite(advantages(flat, 1.0)).all()
 
 
 def test_shorter_batches_are_filled_up_with_nothing():
-    short, long = random_episodes([2, 3]).batch(0.9), random_episodes([9, 1]).batch(0.9)
+    short, long = (random_episodes(rows, [[1], [rows - 1]]).batch(0.9) for rows in (3, 5))
     both = stacked([short, long])
     assert both.obs.shape == (2, 10, 3)
-    assert both.weights[0, 5:].tolist() == [0.0] * 5
+    assert both.weights[0, 6:].tolist() == [0.0] * 4
     for column, part in zip(both, short, strict=True):
-        assert torch.equal(column[0, :5], part)
+        assert torch.equal(column[0, :6], part)
     assert isinstance(both, Batch)
 
 
@@ -68,21 +81,23 @@ def player(suite: SuiteSpec, name: str, budget: int, lanes: int = 4) -> tuple[Pl
     return Player(task, policy, lanes, np.random.default_rng(0)), task, policy.initial(0)
 
 
-def test_every_lane_plays_one_episode(tiny: SuiteSpec):
-    """CartPole pays 1 a step: the return is the length."""
+def test_every_lane_plays_at_least_one_episode_and_every_step_counts(tiny: SuiteSpec):
+    """CartPole pays 1 a step: the return is the length, and rewards-to-go say how much of an episode is left."""
     playing, task, theta = player(tiny, "cartpole", 5000)
     episodes = playing.play(theta)
-    lengths = episodes.valid.sum(axis=0)
-    np.testing.assert_array_equal(episodes.rewards.sum(axis=0), lengths)
-    np.testing.assert_array_equal(episodes.valid, np.arange(len(episodes.valid))[:, None] < lengths)
-    assert len(set(lengths.tolist())) > 1
-    assert task.spent == 4 * max(lengths)
-    assert (np.abs(episodes.obs[0]) <= 0.05).all()
+    rows = len(episodes.ended)
+    assert episodes.ended.any(axis=0).all()
+    assert episodes.ended.sum() > 4, "a lane that fell began again"
+    first = episodes.ended.argmax(axis=0) + 1
+    assert episodes.mean_return == first.mean()
+    assert first.max() == rows
+    assert task.spent == 4 * rows == len(episodes.batch(0.99).obs)
+    starts = episodes.time == 0
+    assert starts.sum() == 4 + episodes.ended[:-1].sum()
+    assert (np.abs(episodes.obs[starts]) <= 0.05).all()
     again = playing.play(theta)
     assert (np.abs(again.obs[0]) <= 0.05).all(), "the next episodes begin at their start"
-    assert task.spent == 4 * max(lengths) + 4 + 4 * len(again.valid), (
-        "lanes were under way: the reset costs a step each"
-    )
+    assert task.spent == 4 * rows + 4 + 4 * len(again.ended), "lanes were under way: the reset costs a step each"
 
 
 def test_episodes_that_end_together_need_no_reset(tiny: SuiteSpec):
