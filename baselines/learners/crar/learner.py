@@ -19,6 +19,9 @@ Where this differs from the document's code, and what was chosen:
   their own targets). The bound is the code's: of the largest squared entry, per
   cell where there are planes.
 - On tasks in environment steps the agent explores, epsilon-greedily on Q: the document's learns from random play alone.
+  There it has some ten thousand updates, where the document's has 400,000: the target networks, which carry values about
+  one step further each time, are copied every 200 updates instead of every 1,000.
+- What is evaluated is deterministic, as the protocol wants it; the document's code tests with epsilon 0.1.
 """
 
 from __future__ import annotations
@@ -40,6 +43,9 @@ from tlbench.protocol.interface import BudgetedTask, Config, Interface, JSONValu
 NEURONS = "abstract_neurons"
 """The part of a task's context that asks for a flat abstract state of that many neurons."""
 
+TARGET_UPDATE_INTERVALS = {"samples": 1_000, "env_steps": 200}
+"""Updates between copies of the target networks, by the unit of the task's budget."""
+
 VECTOR_NEURONS = 8
 """Size of the abstract state of vectors, where neither the settings nor the task say."""
 
@@ -60,7 +66,9 @@ class CRARConfig(Config):
         None, gt=0, le=1, description="Factor on it per 5,000 updates; None: 0.9 with neurons, 1 with planes."
     )
     max_grad_norm: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    target_update_interval: int = Field(1_000, ge=1, description="Updates between copies of the target networks.")
+    target_update_interval: int | None = Field(
+        None, ge=1, description="Updates between copies of the target networks; None: 1,000 on samples, 200 on steps."
+    )
     double: bool = Field(True, description="Double Q-learning.")
     planning_depth: int = Field(3, ge=0, le=6, description="How far ahead the evaluated policy looks.")
     exploration_fraction: float = Field(0.5, gt=0, le=1, description="Share of the budget with epsilon falling from 1.")
@@ -101,11 +109,17 @@ class CRARConfig(Config):
 
 
 class CRARAgent(ModelAgent):
-    """Wraps a :class:`CRAR` model."""
+    """Wraps a :class:`CRAR` model.
 
-    def __init__(self, model: CRAR) -> None:
+    Args:
+        model: The model.
+        target_update_interval: Updates between copies of the target networks; ``None``: by the unit of the task.
+    """
+
+    def __init__(self, model: CRAR, target_update_interval: int | None = None) -> None:
         super().__init__(model, model.policy, model.policy.networks.roles())
         self.policy = LiveCRAR(model.policy)
+        self._target_update_interval = target_update_interval
 
     @property
     def gradient_steps(self) -> int:  # type: ignore[override]
@@ -118,6 +132,7 @@ class CRARAgent(ModelAgent):
         Raises:
             DivergedError: If a parameter is no longer finite after an update.
         """
+        self.model.target_update_interval = self._target_update_interval or TARGET_UPDATE_INTERVALS[task.unit]
         if task.unit != "samples":
             self.model.replay_buffer.reset()
             super().train(task)
@@ -179,7 +194,6 @@ class CRARLearner(Learner):
             batch_size=config.batch_size,
             train_freq=config.train_freq,
             gradient_steps=config.gradient_steps or (2 if neurons is not None else 4),
-            target_update_interval=config.target_update_interval,
             double=config.double,
             weights=config.weights(neurons is not None),
             unstructured_share=config.unstructured_share,
@@ -195,7 +209,7 @@ class CRARLearner(Learner):
             seed=seed,
             device=device,
         )
-        return CRARAgent(model)
+        return CRARAgent(model, config.target_update_interval)
 
 
 def abstract_neurons(interface: Interface, config: CRARConfig) -> int | None:
