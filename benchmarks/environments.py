@@ -2,8 +2,8 @@
 
     python benchmarks/environments.py --seconds 0.5
 
-Actions are random and drawn beforehand, resets are included. The ways take turns, and each way's fastest turn counts,
-so that other work on the machine disturbs the ratios little.
+Actions are random and drawn beforehand, resets are included; MuJoCo's environments are stepped on two threads as well.
+The ways take turns, and each way's fastest turn counts, so that other work on the machine disturbs the ratios little.
 """
 
 import argparse
@@ -16,9 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 import tlbench.tasks.environments  # noqa: F401
+from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
 
 LANES = (1, 16, 64, 512)
 SYNC_LANES = 16
+THREADS, THREADED_LANES = 2, 64
 TURNS = 3
 ACTION_BATCHES = 64
 
@@ -57,6 +59,15 @@ def batched_steps(env_id: str, lanes: int) -> Iterator[int]:
     return vector_steps(gymnasium.make_vec(env_id, num_envs=lanes, vectorization_mode="vector_entry_point"))
 
 
+def threaded_steps(env_id: str) -> Iterator[int]:
+    """Step the vectorised environment, physics on several threads; yield the steps taken, none if it isn't MuJoCo's."""
+    usual, BatchedMujocoEnv.threads = BatchedMujocoEnv.threads, THREADS
+    env = gymnasium.make_vec(env_id, num_envs=THREADED_LANES, vectorization_mode="vector_entry_point")
+    BatchedMujocoEnv.threads = usual
+    if isinstance(env.unwrapped, BatchedMujocoEnv):
+        yield from vector_steps(env)
+
+
 def steps_per_second(steps: Iterator[int], seconds: float) -> float:
     """The rate of steps over about this time."""
     count, start = 0, time.perf_counter()
@@ -69,6 +80,9 @@ def rates(env_id: str, seconds: float) -> dict[str, float]:
     """Environment steps per second of every way to step one environment."""
     running = {"make": single_steps(env_id), "sync": sync_steps(env_id)}
     running |= {str(lanes): batched_steps(env_id, lanes) for lanes in LANES}
+    threaded = threaded_steps(env_id)
+    if next(threaded, None) is not None:
+        running["threads"] = threaded
     for steps in running.values():
         next(steps)
     fastest = dict.fromkeys(running, 0.0)
@@ -88,6 +102,7 @@ def main() -> None:
     ids = arguments.ids or sorted(registered - {"tlbench/Atari-v1"})  # atari.py measures that one
 
     columns = ["gymnasium.make", f"SyncVectorEnv({SYNC_LANES})", *(f"lanes: {lanes}" for lanes in LANES)]
+    columns.append(f"{THREADED_LANES}, {THREADS} threads")
     steps = Table("thousand steps/s", *columns)
     ratios = Table(f"times SyncVectorEnv({SYNC_LANES})", *columns)
     for env_id in ids:

@@ -52,8 +52,8 @@ class Episodes:
 
     @property
     def mean_return(self) -> float:
-        """Mean undiscounted return of the lanes' first episodes: all that ended by some time would favour short ones."""
-        first = np.cumsum(self.ended, axis=0) - self.ended == 0
+        """Mean undiscounted return of the lanes' first episodes; all that ended in time would favour short ones."""
+        first: NDArray[np.bool_] = np.cumsum(self.ended, axis=0) - self.ended == 0
         return float(np.where(first, self.rewards, 0.0).sum(axis=0).mean())
 
     @property
@@ -130,8 +130,8 @@ def advantages(episodes: Episodes, discount: float) -> Float64:
         discount: The discount per step.
 
     Returns:
-        ``[T * lanes]``, lane after lane within each step, of mean 0 and standard deviation 1 (0 if the baseline explains
-        all).
+        ``[T * lanes]``, lane after lane within each step, of mean 0 and standard deviation 1 (0 if the baseline
+        explains all).
     """
     to_go, running = np.empty_like(episodes.rewards), np.zeros(episodes.rewards.shape[1])
     for t in reversed(range(len(to_go))):

@@ -1,7 +1,7 @@
 """The base of MuJoCo environments, on `mujoco.batch`."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import mujoco
 import numpy as np
@@ -16,7 +16,7 @@ NO_STAGE = mujoco.mjtStage.mjSTAGE_NONE.value
 
 
 class BatchedMujocoEnv(BatchedEnv):
-    """Lanes that are simulations of one MuJoCo batch, on the calling thread.
+    """Lanes that are simulations of one MuJoCo batch.
 
     Frozen lanes are not simulated. `self._batch.bind(...)` gives the fields that a subclass reads; as in Gymnasium,
     derived fields such as positions of sites are those before the last substep.
@@ -24,7 +24,12 @@ class BatchedMujocoEnv(BatchedEnv):
     A subclass implements `_draw_starts` (deviations of qpos and qvel from the model's, side by side), `_observe` and
     `_outcome`; `_remember` too, where a reward compares the state with the one before the step, and `_derive`, where
     something is read that stepping leaves out.
+
+    Attributes:
+        threads: Threads that physics is stepped on, with equal results. One: evaluations take a process per core.
     """
+
+    threads: ClassVar[int] = 1
 
     def __init__(self, num_envs: int, single: MujocoEnv, *, persistent: bool = False, **kwargs: Any) -> None:
         """Set up the lanes.
@@ -41,7 +46,7 @@ class BatchedMujocoEnv(BatchedEnv):
         self._frame_skip = single.frame_skip
         self._initial_qpos = single.init_qpos
         self._initial_qvel = single.init_qvel
-        self._batch = Batch(single.model, num_envs, nthread=1, persistent=persistent)
+        self._batch = Batch(single.model, num_envs, nthread=self.threads, persistent=persistent)
         self._qpos: Floats = self._batch.bind("qpos")
         self._qvel: Floats = self._batch.bind("qvel")
         self._ctrl: Floats = self._batch.bind("ctrl")

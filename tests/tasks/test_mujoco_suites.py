@@ -15,8 +15,13 @@ TASKS = Path(__file__).parents[2] / "tasks"
 
 @pytest.fixture(
     params=[
-        "point-goal", "point-goal-v1", "half-cheetah-velocity", "ant-direction", "drafts/hopper", "drafts/mujoco-full",
-    ],  # fmt: skip
+        "point-goal",
+        "point-goal-v1",
+        "half-cheetah-velocity",
+        "ant-direction",
+        "drafts/hopper",
+        "drafts/mujoco-full",
+    ],
     scope="module",
 )
 def suite(request: pytest.FixtureRequest) -> SuiteSpec:
