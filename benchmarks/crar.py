@@ -88,7 +88,7 @@ class Direct:
         if name == "discount":
             return (net.discount(inputs)[:, 0] - discount * goes_on).square().mean()
         if name == "bound":
-            return (x.flatten(1).square().amax(dim=1) - 1).clamp(0, 100).mean()
+            return (x.square().amax(dim=1) - 1).clamp(0, 100).mean()
         if name == "disambiguation":
             return closeness(x, x.roll(1, dims=0))
         if name == "succession":

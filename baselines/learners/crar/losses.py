@@ -25,7 +25,7 @@ class Transitions(NamedTuple):
 
 @dataclass(frozen=True)
 class Weights:
-    """Factors of the losses; a loss with factor 0 isn't computed.
+    """Factors of the losses; a loss with factor 0 adds nothing.
 
     Attributes:
         transition: Of the squared error of predicted abstract states.
