@@ -108,6 +108,8 @@ class ModelBasedMultitask(Method):
             order.append(choice.number)
             scores.append(choice.facts())
             errors.append(list(course.errors))
+        for course in courses.values():
+            course.finish()  # what was collected there for a score is paid for
         return shared.knowledge(
             {"source_order": order, "source_scores": scores, "source_model_errors": errors,
              "source_model_updates": shared.fitter.updates}

@@ -136,6 +136,7 @@ def test_the_active_form_takes_the_highest_score(small, source, context, selecti
     left = next(number for number in range(4) if number not in order)
     assert [spent[number] for number in order] == [600] * 3
     assert spent[left] == (60 if selection == "model-error" else 0)
+    assert len(knowledge.tensors["data.obs"]) == sum(spent), "what was paid for is kept"
 
 
 def test_the_lowest_predicted_return_is_the_farthest_goal(small, source, context):
