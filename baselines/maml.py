@@ -8,10 +8,10 @@ of its own, which plays the task too. The start then moves so that the policies 
 TRPO (conjugate gradient, line search) on their mean surrogate return, differentiated through the step, within a bound
 on how far the adapted policies' action distributions move. On the target the start is published as it is (the point at
 0 %) and the same policy gradient step follows on every batch of episodes until the budget ends. The document's few-step
-evaluation is thus the beginning of the curve: the k-th step comes after k times ``episodes`` episodes.
+evaluation is thus the beginning of the curve: the k-th step comes after k batches of ``episodes`` episodes or more.
 
 The common source budget is far below the document's, which has 20 trajectories per task and step, 40 tasks per
-meta-step and 500 to 800 meta-steps. Here all sources are in every meta-step, in equal numbers of episodes, and
+meta-step and 500 to 800 meta-steps. Here all sources are in every meta-step, with as many lanes each, and
 meta-learning ends with the first source that can't pay for another whole round of them, after as many meta-steps as the
 diagnostics say: a last step on some of the sources would pull the start towards these. ``episodes`` is 10 by default,
 not 20, for more meta-steps from the same budget.
@@ -30,8 +30,8 @@ What it leaves open, and what was chosen:
 - Advantages are shifted to mean 0 and scaled to standard deviation 1 per task and batch, so that one step size serves
   tasks of different rewards. Actions are learned on a scale on which their bounds are -1 and 1, and clipped there.
 - A batch goes on until every lane has ended an episode; lanes that end early begin another, whose steps are used as
-  well (version 2; in version 1 they were paid for and left out, most of them where a robot falls). Glorot
-  initialisation. Damping 0.01. One inner rate, 0.1, for all families.
+  well (version 2; in version 1 they were paid for and left out, most of them where a robot falls).
+- Glorot initialisation, damping 0.01, and one inner rate, 0.1, for all families.
 - Discrete actions: a softmax in the Gaussian's place.
 - On the target the step size stays what it was on the sources. Plain gradient steps don't settle: late points of a
   curve scatter. ``target_steps`` ends learning after so many steps; what is left of the budget is then not used.

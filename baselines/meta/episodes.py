@@ -51,10 +51,14 @@ class Episodes:
     ended: NDArray[np.bool_]
 
     @property
+    def first(self) -> NDArray[np.bool_]:
+        """Whether the step belongs to its lane's first episode, ``[T, lanes]``."""
+        return np.asarray(np.cumsum(self.ended, axis=0) - self.ended == 0)
+
+    @property
     def mean_return(self) -> float:
         """Mean undiscounted return of the lanes' first episodes; all that ended in time would favour short ones."""
-        first: NDArray[np.bool_] = np.cumsum(self.ended, axis=0) - self.ended == 0
-        return float(np.where(first, self.rewards, 0.0).sum(axis=0).mean())
+        return float(np.where(self.first, self.rewards, 0.0).sum(axis=0).mean())
 
     @property
     def time(self) -> NDArray[np.int64]:
@@ -76,8 +80,8 @@ class Episodes:
 class Player:
     """Plays a task with given parameters, from the start in all lanes, until the first episode of every lane has ended.
 
-    Lanes whose episode ends early begin another, and all steps are used: they are paid for. What the last lane's end
-    cuts is treated as what a time limit cuts. Where all lanes end together, the next episodes begin without a reset.
+    Lanes whose episode ends early begin another, and all steps of the batch are used: they are paid for. What the last
+    lane's end cuts is treated as what a time limit cuts; no action of a cut episode had a say in when. Where all lanes end together, the next episodes begin without a reset.
 
     Args:
         task: The metered task.
@@ -123,7 +127,8 @@ def advantages(episodes: Episodes, discount: float) -> Float64:
     """Discounted rewards-to-go over a linear baseline that is fitted to them, shifted and scaled.
 
     The baseline is that of Duan et al. (2016), Benchmarking Deep RL for Continuous Control: least squares on the
-    observation, its square, and time to the powers 0 to 3.
+    observation, its square, and time to the powers 0 to 3. In batches with further episodes, one more input says how
+    soon these may be cut.
 
     Args:
         episodes: The episodes.
@@ -137,18 +142,26 @@ def advantages(episodes: Episodes, discount: float) -> Float64:
     for t in reversed(range(len(to_go))):
         running = episodes.rewards[t] + np.where(episodes.ended[t], 0.0, discount * running)
         to_go[t] = running
-    inputs = features(episodes)
+    inputs = features(episodes, discount)
     targets, inputs = to_go.reshape(-1), inputs.reshape(-1, inputs.shape[2])
     gram = inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1])
     left = targets - inputs @ np.linalg.solve(gram, inputs.T @ targets)
     return np.asarray((left - left.mean()) / (left.std() + 1e-8), dtype=np.float64)
 
 
-def features(episodes: Episodes) -> Float64:
-    """The baseline's inputs ``[T, lanes, 2 in + 4]``."""
+def features(episodes: Episodes, discount: float) -> Float64:
+    """The baseline's inputs ``[T, lanes, 2 in + 4]``; one more where lanes have further episodes.
+
+    The batch ends with a first episode, so when it ends is nothing that a further episode's actions can change: its
+    baseline may know.
+    """
     obs = np.clip(episodes.obs.astype(np.float64), -10, 10)
     time = episodes.time[:, :, None] / 100.0
-    return np.concatenate([obs, obs**2, time, time**2, time**3, np.ones_like(time)], axis=2)
+    columns = [obs, obs**2, time, time**2, time**3, np.ones_like(time)]
+    if not episodes.first.all():
+        left = len(obs) - np.arange(len(obs))[:, None]
+        columns.append(np.where(episodes.first, 0.0, discount**left)[:, :, None])
+    return np.concatenate(columns, axis=2)
 
 
 def stacked(batches: Sequence[Batch]) -> Batch:

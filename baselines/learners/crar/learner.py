@@ -19,8 +19,8 @@ Where this differs from the document's code, and what was chosen:
   their own targets). The bound is the code's: of the largest squared entry, per
   cell where there are planes.
 - On tasks in environment steps the agent explores, epsilon-greedily on Q: the document's learns from random play alone.
-  There it has some ten thousand updates, where the document's has 400,000: the target networks, which carry values
-  about one step further each time, are copied every 200 updates instead of every 1,000.
+  There it has tens of thousands of updates, where the document's base models have 400,000: the target networks, which
+  carry values about one step further each time, are copied every 200 updates instead of every 1,000.
 - What is evaluated is deterministic, as the protocol wants it; the document's code tests with epsilon 0.1.
 """
 

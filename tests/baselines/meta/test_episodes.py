@@ -30,13 +30,14 @@ def test_advantages_are_what_least_squares_leaves_of_rewards_to_go():
         begun = max([end + 1 for end in ends[lane] if end < row], default=0)
         stop = min([end for end in ends[lane] if end >= row], default=29)
         x, t = episodes.obs[row, lane].astype(float), (row - begun) / 100
-        inputs.append([*x, *x**2, t, t**2, t**3, 1.0])
+        further = 0.0 if begun == 0 else 0.9 ** (30 - row)
+        inputs.append([*x, *x**2, t, t**2, t**3, 1.0, further])
         targets.append(sum(0.9 ** (k - row) * episodes.rewards[k, lane] for k in range(row, stop + 1)))
     A, b = np.array(inputs), np.array(targets)
     ridge = np.sqrt(RIDGE) * np.eye(A.shape[1])
     fit = np.linalg.lstsq(np.vstack([A, ridge]), np.append(b, np.zeros(A.shape[1])), rcond=None)[0]
     left = b - A @ fit
-    np.testing.assert_allclose(features(episodes).reshape(-1, A.shape[1]), A)
+    np.testing.assert_allclose(features(episodes, 0.9).reshape(-1, A.shape[1]), A)
     np.testing.assert_allclose(advantages(episodes, 0.9), (left - left.mean()) / left.std(), atol=1e-6)
 
 
@@ -57,6 +58,12 @@ def test_every_step_weighs_the_same_and_returns_are_those_of_first_episodes():
     assert episodes.batch(0.9).weights.tolist() == pytest.approx([1 / 16] * 16)
     both = episodes.rewards[:3, 0].sum() + episodes.rewards[:, 1].sum()
     assert episodes.mean_return == pytest.approx(both / 2)
+
+
+def test_lanes_with_one_episode_each_have_the_plain_baseline():
+    episodes = random_episodes(8, [[7], [7]])
+    assert features(episodes, 0.9).shape == (8, 2, 10)
+    assert features(random_episodes(8, [[7], [3]]), 0.9).shape == (8, 2, 11)
 
 
 def test_advantages_of_equal_rewards_are_finite():
