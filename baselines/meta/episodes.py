@@ -81,7 +81,8 @@ class Player:
     """Plays a task with given parameters, from the start in all lanes, until the first episode of every lane has ended.
 
     Lanes whose episode ends early begin another, and all steps of the batch are used: they are paid for. What the last
-    lane's end cuts is treated as what a time limit cuts; no action of a cut episode had a say in when. Where all lanes end together, the next episodes begin without a reset.
+    lane's end cuts is treated as what a time limit cuts; no action of a cut episode had a say in when. Where all lanes
+    end together, the next episodes begin without a reset.
 
     Args:
         task: The metered task.

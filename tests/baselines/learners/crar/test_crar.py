@@ -115,6 +115,11 @@ def test_target_networks_are_copied_at_the_interval():
     assert not any(b.requires_grad for _, b in pairs)
 
 
+@pytest.mark.parametrize(("kind", "interval"), [(SIMPLE, 1_000), (LABYRINTH, 200)])
+def test_where_updates_are_few_target_networks_are_copied_more_often(kind, interval):
+    assert trained(kind)[0].model.target_update_interval == interval
+
+
 def test_losses_of_the_abstract_space_may_begin_later():
     whole, half = (trained(SIMPLE, unstructured_share=share)[0] for share in (1.0, 0.5))
     without = trained(SIMPLE, disambiguation_weight=0.0, succession_weight=0.0, bound_weight=0.0)[0]
