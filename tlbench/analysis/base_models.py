@@ -1,4 +1,4 @@
-"""Transfers grouped by the base model that they start from, where a suite crosses base models with seeds."""
+"""Transfers grouped by the base model that they start from, and how many of them are aligned with it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tlbench.protocol.records import Record
 
 @dataclass(frozen=True)
 class BaseModelResult:
-    """The transfers of one method, on one transfer task, from one base model.
+    """The transfers of one method, on one transfer task, from one base model or from one each.
 
     Attributes:
         method: Label of the method.
         task: Transfer task.
-        base_model: Seed of the base model.
+        base_model: Seed of the base model; None where every run has a base model of its own.
         runs: Number of transfers.
         aligned: How many end with the base model's embedding; None where no run says.
         share_aligned: Their share, with Wilson's interval.
@@ -35,7 +35,7 @@ class BaseModelResult:
 
     method: str
     task: str
-    base_model: int
+    base_model: int | None
     runs: int
     aligned: int | None
     share_aligned: Interval | None
@@ -43,23 +43,26 @@ class BaseModelResult:
     score: Interval
 
 
+OWN = "one each"
+"""What stands for the base model where every run has its own."""
+
 HEADER = ("method", "transfer task", "base model", "runs", "aligned", "share aligned", "mirrored", "mean score")
 
 
 def base_model_results(
     curves: Mapping[str, Sequence[TaskCurves]], records: Sequence[Record], bootstrap: Bootstrap
 ) -> tuple[BaseModelResult, ...]:
-    """Group the runs on transfer tasks with crossed base models, by method, task and base model.
+    """Group runs by method, task and base model; where seeds have a base model each, all are one group.
 
     Args:
-        curves: Curves by method label; tasks without expert seeds are passed over.
+        curves: Curves by method label; tasks without expert seeds are passed over, but where runs tell of alignment.
         records: Runs, with the diagnostics of their alignment.
         bootstrap: Source of resamples.
     """
     labels = method_labels(records)
-    facts: dict[tuple[str, str, int], list[Mapping[str, Any]]] = {}
+    facts: dict[tuple[str, str, int | None], list[Mapping[str, Any]]] = {}
     for record in records:
-        if record.method is not None and record.expert_seed is not None:
+        if record.method is not None:
             for task in record.transfers:
                 key = labels[record.method.id, record.config_hash], task, record.expert_seed
                 found = record.diagnostics.get("alignment")
@@ -68,16 +71,20 @@ def base_model_results(
         _result(method, task, base_model, facts.get((method, task.task, base_model), []), bootstrap)
         for method, tasks in curves.items()
         for task in tasks
-        if task.expert_seeds is not None
-        for base_model in np.unique(task.expert_seeds).tolist()
+        for base_model in _base_models(task, facts.get((method, task.task, None), []))
     )
 
 
+def _base_models(curves: TaskCurves, facts: Sequence[Mapping[str, Any]]) -> Sequence[int | None]:
+    if curves.expert_seeds is not None:
+        return [int(seed) for seed in np.unique(curves.expert_seeds)]
+    return [None] if any(facts) else []
+
+
 def _result(
-    method: str, curves: TaskCurves, base_model: int, facts: Sequence[Mapping[str, Any]], bootstrap: Bootstrap
+    method: str, curves: TaskCurves, base_model: int | None, facts: Sequence[Mapping[str, Any]], bootstrap: Bootstrap
 ) -> BaseModelResult:
-    assert curves.expert_seeds is not None
-    rows = curves.expert_seeds == base_model
+    rows = slice(None) if base_model is None else curves.expert_seeds == base_model
     seeds, scores = curves.seeds[rows], 100 * run_values(curves)["auc"][rows]
     replicates = resampled_mean(scores[:, None], bootstrap.weights(seeds))[0]
     aligned = [bool(f.get("aligned")) for f in facts] if any("aligned" in f for f in facts) else None
@@ -114,7 +121,7 @@ def base_model_cells(results: Sequence[BaseModelResult]) -> tuple[list[str], Cel
         [
             r.method,
             r.task,
-            str(r.base_model),
+            OWN if r.base_model is None else str(r.base_model),
             str(r.runs),
             NONE if r.aligned is None else str(r.aligned),
             format_interval(r.share_aligned, 2),

@@ -74,6 +74,17 @@ def test_tasks_without_crossed_base_models_are_passed_over(make_curves):
     assert base_model_results({"m": [make_curves(np.zeros((2, 4)), np.zeros((2, 4)))]}, [], Bootstrap(50)) == ()
 
 
+def test_runs_with_a_base_model_each_are_one_group_if_they_tell_of_alignment(make_curves):
+    returns = np.array([20.0, 40.0, 60.0])[:, None].repeat(4, axis=1)
+    curves = {"component": [make_curves(returns, np.zeros((3, 4)))]}
+    runs = [record(None, 0, True, BASE, ()), record(None, 1, False), record(None, 2, False, POINT)]
+    (only,) = base_model_results(curves, runs, Bootstrap(500))
+    assert (only.base_model, only.runs, only.aligned, only.mirrored) == (None, 3, 1, 1)
+    assert only.score.estimate == pytest.approx(40)
+    header, rows = base_model_cells([only])
+    assert rows[0][header.index("base model")] == "one each"
+
+
 @pytest.mark.parametrize(
     ("k", "n", "low", "high"),
     [(3, 22, 0.0475, 0.3333), (0, 5, 0.0, 0.4345), (5, 5, 0.5655, 1.0)],  # Newcombe (1998), equation 3

@@ -79,7 +79,7 @@ COMPARISONS = {
 BASE_MODELS = {
     "method": SUITE["method"],
     "transfer task": TASKS["transfer task"],
-    "base model": "Seed of the expert that the transfers start from.",
+    "base model": 'Seed of the expert that the transfers start from; "one each" where every run has its own.',
     "runs": "Number of transfers from it.",
     "aligned": "Transfers that end with the base model's embedding: their alignment is at least the threshold.",
     "share aligned": "Their share, with Wilson's 95 % interval (it takes the base model as given).",
