@@ -30,7 +30,7 @@ What it leaves open, and what was chosen:
 - Advantages are shifted to mean 0 and scaled to standard deviation 1 per task and batch, so that one step size serves
   tasks of different rewards. Actions are learned on a scale on which their bounds are -1 and 1, and clipped there.
 - A batch goes on until every lane has ended an episode; lanes that end early begin another, whose steps are used as
-  well (version 2; in version 1 they were paid for and left out, most of them where a robot falls).
+  well (version 2; in version 1 they were paid for and left out).
 - Glorot initialisation, damping 0.01, and one inner rate, 0.1, for all families.
 - Discrete actions: a softmax in the Gaussian's place.
 - On the target the step size stays what it was on the sources. Plain gradient steps don't settle: late points of a
