@@ -159,9 +159,10 @@ def features(episodes: Episodes, discount: float) -> Float64:
     obs = np.clip(episodes.obs.astype(np.float64), -10, 10)
     time = episodes.time[:, :, None] / 100.0
     columns = [obs, obs**2, time, time**2, time**3, np.ones_like(time)]
-    if not episodes.first.all():
+    first = episodes.first
+    if not first.all():
         left = len(obs) - np.arange(len(obs))[:, None]
-        columns.append(np.where(episodes.first, 0.0, discount**left)[:, :, None])
+        columns.append(np.where(first, 0.0, discount**left)[:, :, None])
     return np.concatenate(columns, axis=2)
 
 

@@ -10,8 +10,6 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 from gymnasium.vector import AutoresetMode
 
-from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
-
 OPTIONS = {
     "tlbench/Acrobot-v1": [{}],
     "tlbench/Ant-v5": [{}, {"reset_noise_scale": 0.02}],
@@ -228,20 +226,6 @@ def test_lanes_do_not_depend_on_their_number(env_id):
             trajectory += [observations[0], rewards[0], terminations[0], truncations[0]]
         trajectories.append(b"".join(np.asarray(x).tobytes() for x in trajectory))
     assert trajectories[0] == trajectories[1] == trajectories[2]
-
-
-def test_physics_is_the_same_on_two_threads(env_id, monkeypatch):
-    if not isinstance(make(env_id, 1).unwrapped, BatchedMujocoEnv):
-        pytest.skip("has no physics")
-    trajectories = []
-    for threads in (1, 2):
-        monkeypatch.setattr(BatchedMujocoEnv, "threads", threads)
-        envs = make(env_id, 6, max_episode_steps=30)
-        actions, trajectory = Actions(envs.action_space, 3), [envs.reset(seed=5)[0]]
-        for _ in range(40):
-            trajectory += envs.step(actions())[:4]
-        trajectories.append(b"".join(np.asarray(x).tobytes() for x in trajectory))
-    assert trajectories[0] == trajectories[1]
 
 
 def test_disabled_equals_same_step_until_the_end_and_then_freezes(env_id):
