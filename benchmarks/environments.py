@@ -17,6 +17,7 @@ from rich.table import Table
 
 import tlbench.tasks.environments  # noqa: F401
 from tlbench.tasks.environments.batched_mujoco import BatchedMujocoEnv
+from tlbench.tasks.environments.mujoco_dynamics import no_deprecations
 
 LANES = (1, 16, 64, 512)
 SYNC_LANES = 16
@@ -106,7 +107,8 @@ def main() -> None:
     steps = Table("thousand steps/s", *columns)
     ratios = Table(f"times SyncVectorEnv({SYNC_LANES})", *columns)
     for env_id in ids:
-        measured = rates(env_id, arguments.seconds)
+        with no_deprecations():
+            measured = rates(env_id, arguments.seconds)
         steps.add_row(env_id, *(f"{rate / 1e3:,.1f}" for rate in measured.values()))
         ratios.add_row(env_id, *(f"{rate / measured['sync']:.2f}" for rate in measured.values()))
     console = Console(width=120)
