@@ -79,11 +79,12 @@ def maze() -> HarnessTask:
     return HarnessTask(TaskSpec.model_validate(spec), "target", 0)
 
 
-def start_of(variant: str, task: HarnessTask) -> tuple[Any, ...]:
+def start_of(variant: str | MethodChoice, task: HarnessTask) -> tuple[Any, ...]:
     learner = CRARLearner()
     expert, fresh = (learner.build(task.interface, CRARConfig(), seed, "cpu").params() for seed in (1, 2))
     ctx = Context(5, "cpu", learner, CRARConfig(), 2)
-    method = MethodChoice(variant).method()
+    choice = MethodChoice(variant) if isinstance(variant, str) else variant
+    method = choice.method()
     assert isinstance(method, Component)
     start, frozen = method.transform(Knowledge(expert), fresh, ctx)
     return expert, fresh, start, set(frozen), method.target_config(ctx)
@@ -121,6 +122,12 @@ def test_a_reset_encoder_has_the_experts_numbers_in_another_order(maze: HarnessT
     shuffled = permuted(weights, torch.Generator().manual_seed(0))
     assert shuffled.shape == weights.shape
     assert not torch.equal(shuffled, weights)
+
+
+def test_an_encoder_that_is_drawn_again_is_not_carried(maze: HarnessTask) -> None:
+    expert, fresh, start, frozen, _ = start_of(MethodChoice("component", {"reset": "fresh"}), maze)
+    assert set(start) == frozen == {role for role in fresh if not role.startswith("body.")}
+    assert all(torch.equal(start[role], expert[role]) for role in start)
 
 
 def test_losses_that_are_left_out(maze: HarnessTask) -> None:

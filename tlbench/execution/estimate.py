@@ -21,7 +21,9 @@ PROBE_SECONDS = 0.05
 OVERHEAD = 1.5
 """Assumed time of a run over the time of its environment steps, before anything was measured."""
 OTHER_SECONDS = 60.0
-"""Assumed time of a run on offline samples, before any was measured."""
+"""Assumed time of a run on offline samples, before any was measured, if its learner says nothing of its time."""
+SAMPLES_PER_STEP = 8
+"""Samples that a learner is assumed to learn from per step; its time per unit is that of a step."""
 FAST = 20_000.0
 """Steps per second from which it matters how many lanes step together; others are not opened by the hundred."""
 ENTRY_SECONDS = 3.5e-7
@@ -100,7 +102,7 @@ class Estimator:
         if task.unit == "episodes":
             return (schedule.budget + schedule.points * schedule.episodes) * _lifetime_seconds(task)
         if task.unit != "env_steps":
-            return OTHER_SECONDS
+            return extra * schedule.budget / SAMPLES_PER_STEP or OTHER_SECONDS
         length = self._episode_length(task)
         evaluation = schedule.points * schedule.episodes * length
         rate = self._rate(task, 16)

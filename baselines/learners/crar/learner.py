@@ -20,7 +20,8 @@ Where this differs from the document's code, and what was chosen:
   cell where there are planes.
 - On tasks in environment steps the agent explores, epsilon-greedily on Q: the document's learns from random play alone.
   There it has tens of thousands of updates, where the document's base models have 400,000: the target networks, which
-  carry values about one step further each time, are copied every 200 updates instead of every 1,000.
+  carry values about one step further each time, are copied every 200 updates instead of every 1,000, and pictures are
+  learned at twice the rate.
 - What is evaluated is deterministic, as the protocol wants it; the document's code tests with epsilon 0.1.
 """
 
@@ -38,13 +39,16 @@ from tlbench.baselines.learners.crar.losses import Weights
 from tlbench.baselines.learners.crar.networks import picture_scale
 from tlbench.baselines.learners.crar.policy import CRARPolicy, LiveCRAR
 from tlbench.protocol.errors import BudgetExhausted
-from tlbench.protocol.interface import BudgetedTask, Config, Interface, JSONValue, Learner, Params
+from tlbench.protocol.interface import BudgetedTask, Config, Interface, JSONValue, Learner, Params, Unit
 
 NEURONS = "abstract_neurons"
 """The part of a task's context that asks for a flat abstract state of that many neurons."""
 
 TARGET_UPDATE_INTERVALS = {"samples": 1_000, "env_steps": 200}
 """Updates between copies of the target networks, by the unit of the task's budget."""
+
+LEARNING_RATE, PLANES_IN_STEPS_LEARNING_RATE = 5e-4, 1e-3
+"""The learning rate, and that of planes on a task in environment steps."""
 
 VECTOR_NEURONS = 8
 """Size of the abstract state of vectors, where neither the settings nor the task say."""
@@ -61,7 +65,11 @@ class CRARConfig(Config):
     batch_size: int = Field(32, ge=1, description="Minibatch size.")
     buffer_size: int = Field(100_000, ge=1, description="Transitions that replay keeps.")
     learning_starts: int = Field(1_000, ge=0, description="Environment steps under random actions at first.")
-    learning_rate: float = Field(5e-4, gt=0, description="The optimiser's learning rate at the start.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="The optimiser's learning rate at first; None: 5e-4, and 1e-3 with planes on environment steps.",
+    )
     decay: float | None = Field(
         None, gt=0, le=1, description="Factor on it per 5,000 updates; None: 0.9 with neurons, 1 with planes."
     )
@@ -71,7 +79,7 @@ class CRARConfig(Config):
     )
     double: bool = Field(True, description="Double Q-learning.")
     planning_depth: int = Field(3, ge=0, le=6, description="How far ahead the evaluated policy looks.")
-    exploration_fraction: float = Field(0.5, gt=0, le=1, description="Share of the budget with epsilon falling from 1.")
+    exploration_fraction: float = Field(0.2, gt=0, le=1, description="Share of the budget with epsilon falling from 1.")
     exploration_final: float = Field(0.1, ge=0, le=1, description="Epsilon at the end of its fall.")
     neurons: int | None = Field(
         None,
@@ -114,12 +122,16 @@ class CRARAgent(ModelAgent):
     Args:
         model: The model.
         target_update_interval: Updates between copies of the target networks; ``None``: by the unit of the task.
+        learning_rate: At the start; ``None``: by the unit of the task and the abstract state.
     """
 
-    def __init__(self, model: CRAR, target_update_interval: int | None = None) -> None:
+    def __init__(
+        self, model: CRAR, target_update_interval: int | None = None, learning_rate: float | None = None
+    ) -> None:
         super().__init__(model, model.policy, model.policy.networks.roles())
         self.policy = LiveCRAR(model.policy)
         self._target_update_interval = target_update_interval
+        self._learning_rate = learning_rate
 
     @property
     def gradient_steps(self) -> int:  # type: ignore[override]
@@ -133,6 +145,8 @@ class CRARAgent(ModelAgent):
             DivergedError: If a parameter is no longer finite after an update.
         """
         self.model.target_update_interval = self._target_update_interval or TARGET_UPDATE_INTERVALS[task.unit]
+        rate = self._learning_rate or self._usual_learning_rate(task.unit)
+        self.model.lr_schedule = lambda _: rate
         if task.unit != "samples":
             self.model.replay_buffer.reset()
             super().train(task)
@@ -146,6 +160,10 @@ class CRARAgent(ModelAgent):
         except BudgetExhausted:
             pass
         self.check_finite()
+
+    def _usual_learning_rate(self, unit: Unit) -> float:
+        planes = self.model.policy.neurons is None
+        return PLANES_IN_STEPS_LEARNING_RATE if planes and unit == "env_steps" else LEARNING_RATE
 
     def params(self) -> Params:
         """A copy of all parameters by role, on the CPU, in the order of their dimensions."""
@@ -188,7 +206,7 @@ class CRARLearner(Learner):
             interface,
             config.n_envs,
             policy=CRARPolicy,
-            learning_rate=config.learning_rate,
+            learning_rate=config.learning_rate or LEARNING_RATE,
             decay=decay,
             buffer_size=config.buffer_size,
             learning_starts=config.learning_starts,
@@ -210,7 +228,7 @@ class CRARLearner(Learner):
             seed=seed,
             device=device,
         )
-        return CRARAgent(model, config.target_update_interval)
+        return CRARAgent(model, config.target_update_interval, config.learning_rate)
 
 
 def abstract_neurons(interface: Interface, config: CRARConfig) -> int | None:

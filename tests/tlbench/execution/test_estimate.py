@@ -75,6 +75,18 @@ def test_what_learning_costs_beside_the_environment_counts() -> None:
         assert seconds["model-based-multitask"] > 100 + seconds["finetune-multitask-trpo"]
 
 
+def test_more_offline_samples_take_longer() -> None:
+    suite = find_suite("simple-maze")
+    task = suite.tasks["simple-maze"]
+    assert task.source is not None
+    longer = task.model_copy(update={"source": task.source.model_copy(update={"budget": 3 * task.source.budget})})
+    node = ExpertNode("0" * 64, "simple-maze", "crar", 0)
+    usual, three = (
+        Estimator(suite.model_copy(update={"tasks": {"simple-maze": spec}})).node(node) for spec in (task, longer)
+    )
+    assert three == pytest.approx(3 * usual)
+
+
 def test_a_costly_methods_runs_and_others_are_not_estimated_by_each_other() -> None:
     suite = find_suite("point-goal")
     costly = make_plan(suite, MethodChoice("model-based-multitask"), ("goals",), (0,)).runs[0]

@@ -115,9 +115,16 @@ def test_target_networks_are_copied_at_the_interval():
     assert not any(b.requires_grad for _, b in pairs)
 
 
-@pytest.mark.parametrize(("kind", "interval"), [(SIMPLE, 1_000), (LABYRINTH, 200)])
-def test_where_updates_are_few_target_networks_are_copied_more_often(kind, interval):
-    assert trained(kind)[0].model.target_update_interval == interval
+@pytest.mark.parametrize(("kind", "interval", "rate"), [(SIMPLE, 1_000, 5e-4), (LABYRINTH, 200, 1e-3)])
+def test_where_updates_are_few_target_networks_are_copied_more_often_and_pictures_learned_faster(kind, interval, rate):
+    model = trained(kind)[0].model
+    assert model.target_update_interval == interval
+    assert model.policy.optimizer.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.parametrize("kind", [SIMPLE, LABYRINTH], ids=["samples", "steps"])
+def test_a_learning_rate_that_is_set_holds_everywhere(kind):
+    assert trained(kind, learning_rate=2e-4)[0].model.policy.optimizer.param_groups[0]["lr"] == 2e-4
 
 
 def test_losses_of_the_abstract_space_may_begin_later():
