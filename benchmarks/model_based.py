@@ -32,7 +32,7 @@ from tlbench.baselines.model_based.dynamics import DynamicsEnsemble
 from tlbench.baselines.model_based.virtual_env import Scales, VirtualEnv
 from tlbench.execution.selection import MethodChoice
 from tlbench.protocol.discovery import import_environments, learners
-from tlbench.protocol.interface import Context
+from tlbench.protocol.interface import Context, Method
 from tlbench.protocol.specs import Schedule, TaskSpec
 from tlbench.protocol.task import HarnessTask
 from tlbench.tasks.environments.half_cheetah import HalfCheetahVelocityVectorEnv
@@ -112,20 +112,24 @@ def physics(part: int) -> None:
     HalfCheetahVelocityVectorEnv.step = timed  # type: ignore[method-assign]
     learner = learners()["trpo"]
     whole_settings = ModelBasedConfig()
-    rounds = whole_settings.iterations * whole_settings.target_stages
-    settings = {
-        "warm_up_updates": whole_settings.warm_up_updates // part,
-        "policy_updates": rounds * whole_settings.policy_updates // part,
-        "model_updates": rounds * whole_settings.model_updates // part,
-        **dict.fromkeys(("iterations", "source_stages", "target_stages"), 1),
-    }
-    method = MethodChoice("model-based-multitask", settings).method()
+
+    def method(stages: int) -> Method:
+        rounds = whole_settings.iterations * stages
+        settings = {
+            "warm_up_updates": whole_settings.warm_up_updates // part,
+            "policy_updates": rounds * whole_settings.policy_updates // part,
+            "model_updates": rounds * whole_settings.model_updates // part,
+            **dict.fromkeys(("iterations", "source_stages", "target_stages"), 1),
+        }
+        return MethodChoice("model-based-multitask", settings).method()
+
     context = Context(0, "cpu", learner, learner.Config(), 0)
     source_budget, target_budget = SOURCE_BUDGET // part, TARGET_BUDGET // part
     source = HarnessTask(velocity_task(1.0, source_budget), "source", 0, budget=source_budget)
     target = HarnessTask(velocity_task(0.5, target_budget), "target", 0)
     began = time.process_time()
-    method.learn_target(target, method.learn_source([source], [], context), context)
+    knowledge = method(whole_settings.source_stages).learn_source([source], [], context)
+    method(whole_settings.target_stages).learn_target(target, knowledge, context)
     target.finish()
     whole = time.process_time() - began
     HalfCheetahVelocityVectorEnv.step = real  # type: ignore[method-assign]

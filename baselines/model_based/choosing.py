@@ -35,7 +35,7 @@ def choose(
     """Choose among the sources that are left; candidates are warmed up to be scored, with fresh policies.
 
     The score is minus the return predicted after warm-up, or the models' disagreement along the way, or their relative
-    error on real data that the warmed-up policy collects.
+    error on real data that the policy of a source's first scoring collects (a source is probed once; the models go on).
 
     Args:
         courses: Sources left, by position.

@@ -76,7 +76,7 @@ class Course:
         return self.pilot.imagine(self._virtual_env(self._env.num_envs))
 
     def probe(self, units: int) -> float:
-        """The models' relative error where the policy goes, on real data collected for it once.
+        """The models' relative error on real data that is collected at the first call, where the policy then goes.
 
         Args:
             units: Units of the task's meter to spend, if none were yet.

@@ -36,6 +36,30 @@ def test_known_functions_are_the_environments(known):
     assert ends or not known.startswith("tlbench/Ant")
 
 
+# as MAML's section 5.3 and code state them, from MuJoCo's own state after the step
+STATED = {
+    "tlbench/HalfCheetahVelocity-v1": lambda data, action: -abs(data.qvel[0] - 0.7) - 0.05 * np.sum(action**2),
+    "tlbench/HalfCheetahDirection-v1": lambda data, action: -data.qvel[0] - 0.05 * np.sum(action**2),
+    "tlbench/AntDirection-v1": lambda data, action: (
+        data.qvel[0] * np.cos(1.0) + data.qvel[1] * np.sin(1.0) - 0.005 * np.sum(action**2) + 0.05
+    ),
+    "tlbench/AntGoal-v1": lambda data, action: (
+        4 - abs(data.qpos[0] + 1) - abs(data.qpos[1] - 2) - 0.005 * np.sum(action**2) + 0.05
+    ),
+}
+
+
+@pytest.mark.parametrize("stated", sorted(STATED))
+def test_rewards_are_what_the_documents_state(stated):
+    env = gymnasium.make(stated, **KNOWN[stated])
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    for _ in range(30):
+        action = env.action_space.sample()
+        reward = env.step(action)[1]
+        assert reward == pytest.approx(STATED[stated](env.unwrapped.data, action.astype(np.float64)), abs=1e-6)
+
+
 def test_a_point_at_its_goal_has_arrived():
     envs = gymnasium.make_vec("tlbench/PointGoal-v1", num_envs=1, vectorization_mode="vector_entry_point")
     terminated = envs.termination_function()

@@ -51,6 +51,27 @@ def test_at_most_three_instances_none_of_them_a_source(suite: SuiteSpec) -> None
             assert not any(suite.tasks[task].options in seen for task in transfer.targets), name
 
 
+def test_no_two_sources_are_one_task(suite: SuiteSpec) -> None:
+    for name, transfer in suite.transfers.items():
+        seen = [sorted(suite.tasks[task].options.items()) for task in transfer.sources]
+        assert all(options not in seen[:i] for i, options in enumerate(seen)), name
+
+
+GOALS, ANT_GOALS, VELOCITIES = (-0.5, 0.5), (-3.0, 3.0), (0.0, 2.0)
+RANGES = {"PointGoal": GOALS, "AntGoal": ANT_GOALS, "HalfCheetahVelocity": VELOCITIES}
+"""The families' ranges; directions have no outside."""
+
+
+def test_held_out_instances_are_in_range_and_others_beyond_it(suite: SuiteSpec) -> None:
+    for name, transfer in suite.transfers.items():
+        for task in (*transfer.sources, *transfer.targets):
+            spec = suite.tasks[task]
+            family = spec.environment.removeprefix("tlbench/").removesuffix("-v1")
+            low, high = RANGES.get(family, (-math.inf, math.inf))
+            inside = all(low <= value <= high for value in spec.context.values())
+            assert inside == (task in transfer.sources or "out-of-range" not in name), (name, task)
+
+
 def test_sources_of_a_transfer_task_have_equal_budgets_and_spaces(suite: SuiteSpec) -> None:
     for name, transfer in suite.transfers.items():
         tasks: list[TaskSpec] = [suite.tasks[task] for task in (*transfer.sources, *transfer.targets)]

@@ -40,8 +40,8 @@ class Steps(Part):
     """Counted units of experience."""
 
     unit: Literal["env_steps", "samples", "episodes"]
-    source: int = Field(ge=0, description="Experts' training, over all ancestors, cached or not.")
-    extraction: int = Field(ge=0, description="Spent on the sources by the method itself.")
+    source: int = Field(ge=0, description="Experts' training, or a method's own on the sources.")
+    extraction: int = Field(ge=0, description="Spent on the sources beside experts.")
     target: int = Field(ge=0)
 
 
