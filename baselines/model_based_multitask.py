@@ -26,11 +26,10 @@ too expensive for small budgets, this module chooses:
 * A source whose reward is not known: abstains. A target of other sizes: begins without models, as on a first source.
 
 `model-based-multitask-active` chooses the next source by score instead of at random: the lowest return predicted after
-warm-up, or (``selection``) the models' relative error on data that the warmed-up policy collects (once per source: samples
-are paid for), or their disagreement along its virtual episodes; among three candidates drawn from those left, each warmed
-up to be scored. Every source has
-its own budget here, so with all of them visited the choice is one of order; ``visits`` leaves out the rest, which gives
-the comparison at fewer samples that the document shows.
+warm-up, or (``selection``) the models' relative error on data that the warmed-up policy collects (once per source:
+samples are paid for), or their disagreement along its virtual episodes; among three candidates drawn from those left,
+each warmed up to be scored. Every source has its own budget here, so with all of them visited the choice is one of
+order; ``visits`` leaves out the rest, which gives the comparison at fewer samples that the document shows.
 
 The control is `scratch-trpo`: all methods of the comparison share the axis of target samples, and its start.
 """

@@ -22,7 +22,7 @@ Where this differs from the document's code, and what was chosen:
   There it has tens of thousands of updates, where the document's base models have 400,000: the target networks, which
   carry values about one step further each time, are copied every 200 updates instead of every 1,000, and pictures are
   learned at twice the rate.
-- Offline data are cut where collection stopped, and those last transitions go on; the document's code marks them terminal.
+- The last transitions of offline data are no ends of episodes; the document's code marks them terminal.
 - What is evaluated is deterministic, as the protocol wants it; the document's code tests with epsilon 0.1.
 """
 
