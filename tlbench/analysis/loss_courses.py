@@ -1,4 +1,4 @@
-"""The courses of the losses that learners leave in records' diagnostics."""
+"""The courses of the losses that learners leave in records' diagnostics, of runs and of their base models."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from tlbench.protocol.records import Record
 
 UPDATE = "update"
 
+BASE_MODEL = "base model"
+"""What stands for the method of an expert's training."""
+
 
 @dataclass(frozen=True, eq=False)
 class LossCourse:
     """The losses of one run over its updates.
 
     Attributes:
-        method: Label of the method.
-        task: The transfer task.
+        method: Label of the method, or ``base model``.
+        task: The transfer task, or the source of a base model.
         seed: The run's seed.
         base_model: Seed of the base model, where they are crossed with seeds.
         updates: Last update of each stretch, ``[n]``.
@@ -51,6 +54,18 @@ def loss_courses(records: Sequence[Record]) -> tuple[LossCourse, ...]:
         if (course := _course(record, labels[record.method.id, record.config_hash], task)) is not None
     ]
     return tuple(sorted(found, key=lambda c: (c.method, c.task, c.base_model or 0, c.seed)))
+
+
+def base_model_courses(experts: Sequence[Record], runs: Sequence[Record]) -> tuple[LossCourse, ...]:
+    """The courses of the base models behind runs, by source task and seed; their method is ``base model``.
+
+    Args:
+        experts: Records of experts' training; those that no run names are passed over.
+        runs: The runs.
+    """
+    used = {expert.key for run in runs for expert in run.experts}
+    found = (_course(record, BASE_MODEL, record.target) for record in experts if record.key in used)
+    return tuple(sorted((c for c in found if c is not None), key=lambda c: (c.task, c.seed)))
 
 
 def _course(record: Record, method: str, task: str) -> LossCourse | None:

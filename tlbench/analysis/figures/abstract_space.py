@@ -23,8 +23,8 @@ SIDES = ("#0072b2", "#d55e00")
 MARGIN = 1.1
 """Space around the embeddings, or around [-1, 1] where all of them lie inside."""
 
-METHODS = 3
-"""At most this many methods are drawn, three panels each."""
+GROUPS = 6
+"""At most this many pairs of a method and a transfer task are drawn, three panels each."""
 
 
 def abstract_spaces(data: ReportData) -> Drawing | None:
@@ -55,7 +55,7 @@ def abstract_spaces(data: ReportData) -> Drawing | None:
 
 def _groups(data: ReportData) -> list[tuple[tuple[str, str], list[Embedding]]]:
     groups = groupby(data.embeddings, key=lambda e: (e.method, e.task))
-    return [(key, list(found)) for key, found in groups if key[0] in data.methods][:METHODS]
+    return [(key, list(found)) for key, found in groups if key[0] in data.methods][:GROUPS]
 
 
 def _score(run: Embedding) -> float:

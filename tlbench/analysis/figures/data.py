@@ -16,7 +16,7 @@ from tlbench.analysis.curves import TaskCurves
 from tlbench.analysis.embeddings import Embedding, embeddings
 from tlbench.analysis.lifetimes import Lifetimes, within_lifetimes
 from tlbench.analysis.load import load_curves, method_labels
-from tlbench.analysis.loss_courses import LossCourse, loss_courses
+from tlbench.analysis.loss_courses import LossCourse, base_model_courses, loss_courses
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult
 from tlbench.analysis.settings import SettingResult, setting_results
 from tlbench.analysis.statistics import Profile, Sample, performance_profile
@@ -61,6 +61,7 @@ class ReportData:
     embeddings: tuple[Embedding, ...] = ()
     lifetimes: Lifetimes = field(default_factory=dict)
     losses: tuple[LossCourse, ...] = ()
+    base_model_losses: tuple[LossCourse, ...] = ()
     base_models: tuple[BaseModelResult, ...] = ()
     by: str | None = None
     settings: tuple[SettingResult, ...] = ()
@@ -173,6 +174,7 @@ def collect(
     wanted: Sequence[str] | None = None,
     bootstrap: Bootstrap | None = None,
     by: str | None = None,
+    experts: Sequence[Record] = (),
 ) -> ReportData:
     """The data of a report.
 
@@ -182,6 +184,7 @@ def collect(
         wanted: Ids of the methods to show, in this order; None for all, those that are their own control last.
         bootstrap: Source of resamples for all results; default 50,000, seed 0.
         by: A setting to group results by as well: ``name`` of the method's, or ``learner.name``.
+        experts: Records of experts' training, for their losses.
 
     Raises:
         TlbenchError: If no method wanted has a run with its control, or none of these has the setting.
@@ -211,6 +214,7 @@ def collect(
         embeddings=embeddings(runs),
         lifetimes=within_lifetimes(runs),
         losses=loss_courses(runs),
+        base_model_losses=base_model_courses(experts, runs),
         base_models=base_model_results(curves, runs, source),
         by=by,
         settings=() if by is None else setting_results(runs, summary.tasks, by),

@@ -1,8 +1,8 @@
-"""The losses of every run over its updates: one panel per transfer task and loss."""
+"""The losses of every run and of the base models over their updates: one panel per task and loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,8 @@ import numpy as np
 from tlbench.analysis.curves import FloatArray
 from tlbench.analysis.figures.data import ReportData
 from tlbench.analysis.figures.drawing import Drawing, Panel, Place
-from tlbench.analysis.figures.style import Look
-from tlbench.analysis.loss_courses import LossCourse
+from tlbench.analysis.figures.style import INK, Look
+from tlbench.analysis.loss_courses import BASE_MODEL, LossCourse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,29 +23,35 @@ Line = tuple[Look, FloatArray, FloatArray]
 
 
 def loss_curves(data: ReportData, looks: dict[str, Look]) -> Drawing | None:
-    """Every loss of every run, in its method's colour; None where no run left its losses."""
+    """Every loss of every run, in its method's colour, and of the base models; None where no run left its losses."""
+    base = Look(BASE_MODEL, INK, "-", "", "base-model", 5.0)
     panels: list[Panel] = []
+    for source in dict.fromkeys(course.task for course in data.base_model_losses):
+        courses = [c for c in data.base_model_losses if c.task == source]
+        panels += _panels(source, courses, {BASE_MODEL: base})
     for task in data.tasks:
-        courses = [c for c in data.losses if c.task == task and c.method in data.methods]
-        for name in dict.fromkeys(name for course in courses for name in course.losses):
-            panel = _panel(task, name, courses, looks)
-            if panel is not None:
-                panels.append(panel)
+        panels += _panels(task, [c for c in data.losses if c.task == task and c.method in data.methods], looks)
     if not panels:
         return None
     drawn = {course.method for course in data.losses}
     return Drawing(
         "loss_curves",
         "Losses",
-        "Each loss over the updates on the target, a line per run: means over equal stretches of updates, without the "
-        "loss's factor. Losses that are always 0 are left out.",
+        "Each loss over the updates, of base models on their source and of runs on the target, a line per run: means "
+        "over equal stretches of updates, without the loss's factor. Losses that are always 0 are left out.",
         panels,
-        [look for method, look in looks.items() if method in drawn],
+        [look for method, look in looks.items() if method in drawn] + [base] * bool(data.base_model_losses),
         columns=3,
     )
 
 
-def _panel(task: str, name: str, courses: Sequence[LossCourse], looks: dict[str, Look]) -> Panel | None:
+def _panels(task: str, courses: Sequence[LossCourse], looks: Mapping[str, Look]) -> list[Panel]:
+    names = dict.fromkeys(name for course in courses for name in course.losses)
+    panels = (_panel(task, name, courses, looks) for name in names)
+    return [panel for panel in panels if panel is not None]
+
+
+def _panel(task: str, name: str, courses: Sequence[LossCourse], looks: Mapping[str, Look]) -> Panel | None:
     lines: list[Line] = []
     ends: dict[str, list[float]] = {}
     for course in courses:

@@ -52,7 +52,8 @@ def _report(store: Store, methods: str | None, by: str | None, output: Output, f
     from tlbench.cli.report import print_groups, print_summary
 
     records = list(store.records())
-    data = collect(store.suite, records, _wanted(store, records, methods), by=by)
+    experts = list(store.expert_records()) if folder is not None else []  # for figures alone
+    data = collect(store.suite, records, _wanted(store, records, methods), by=by, experts=experts)
     if folder is not None:
         _write(folder, store, data, records)
     if output is Output.terminal:
