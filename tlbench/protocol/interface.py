@@ -30,7 +30,9 @@ JSONValue = bool | int | float | str | list[Any] | dict[str, Any] | None
 class Config(BaseModel):
     """Base of every learner's and method's configuration: typed, immutable, unknown keys and NaN refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False, protected_namespaces=()
+    )
 
 
 @runtime_checkable
