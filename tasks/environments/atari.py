@@ -1,5 +1,6 @@
 """Atari 2600 games: `tlbench/Atari-v1`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -107,6 +108,8 @@ class AtariVectorEnv(BatchedEnv):
     ## Version History
     - v1: first version.
     """
+
+    _games: Sequence[AtariGame] = ()  # Gymnasium may close what couldn't be made
 
     def __init__(
         self,
