@@ -119,11 +119,14 @@ def convolutions(channels: Sequence[int], kernels: Sequence[int], pool: int = 1)
 def picture_encoder(shape: Sequence[int]) -> nn.Sequential:
     """From a square picture ``(channels, 8 k, 8 k)`` to planes; its two poolings make 8 k into 8.
 
-    A picture of 8 x 8 has nothing to pool: its pixels are mapped one by one, linearly, as by the document's code.
+    A picture of 8 x 8 has nothing to pool: its pixels are mapped one by one, linearly, as by the document's code. That
+    map starts orthogonal: one that is drawn entry by entry as a rule hides a direction of colours.
     """
     channels, scale = shape[0], shape[1] // SIDE
     if scale == 1:
-        return initialised(nn.Sequential(nn.Conv2d(channels, PLANES, 1)))
+        encoder = initialised(nn.Sequential(nn.Conv2d(channels, PLANES, 1)))
+        nn.init.orthogonal_(weighted(encoder)[0].weight)
+        return encoder
     first = 2 if scale % 2 == 0 else 1
     layers = [*convolutions((channels, 8, 16), (2, 2), first), *convolutions((16, 32), (3,), scale // first)]
     return initialised(nn.Sequential(*layers, nn.Conv2d(32, PLANES, 1)))

