@@ -198,7 +198,7 @@ def reward_losses(updates: int, seeds: int = 4) -> Table:
     Each number is a mean over a sixth of the updates, on 20,000 transitions of random play.
     """
     maze = "meta-labyrinth, 8 x 8, planes"
-    table = Table(f"reward loss, sixths of {updates:,} updates", "encoder", "seed", *map(str, range(1, 7)))
+    table = Table(f"reward loss, sixths of {updates:,} updates", "seed", *map(str, range(1, 7)))
     for name in ("orthogonal", "entry by entry"):
         for seed in range(seeds):
             agent, batches = build(maze, seed, 20_000, {"walls": 6})
