@@ -120,8 +120,7 @@ def picture_encoder(shape: Sequence[int]) -> nn.Sequential:
     """From a square picture ``(channels, 8 k, 8 k)`` to planes; its two poolings make 8 k into 8.
 
     A picture of 8 x 8 has nothing to pool: its pixels are mapped one by one, linearly, as by the document's code. That
-    map starts orthogonal: one that is drawn entry by entry may nearly hide a direction of colours, from which reward
-    models did not begin to learn (`python benchmarks/crar.py --rewards 6000`: one of four, and none of four orthogonal).
+    map starts orthogonal, so that all directions of colours are seen alike: `python benchmarks/crar.py --rewards 6000`.
     """
     channels, scale = shape[0], shape[1] // SIDE
     if scale == 1:
