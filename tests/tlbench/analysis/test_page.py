@@ -12,7 +12,7 @@ from tlbench.analysis.base_models import HEADER, BaseModelResult
 from tlbench.analysis.bootstrap import Bootstrap, Interval
 from tlbench.analysis.embeddings import Embedding
 from tlbench.analysis.figures import NAMES, ReportData, draw
-from tlbench.analysis.loss_courses import LossCourse
+from tlbench.analysis.loss_courses import BASE_MODEL, LossCourse
 from tlbench.analysis.page import definitions, write_report
 from tlbench.analysis.page.build import all_notes, build_page, minus, sentence, sort_key
 from tlbench.analysis.page.svg import embed
@@ -93,6 +93,7 @@ def with_diagnostics(data):
         data,
         embeddings=(embedding,),
         losses=(LossCourse(method, "self", 0, 7, updates, {"q": 1 / updates}),),
+        base_model_losses=tuple(LossCourse(BASE_MODEL, "source", s, None, updates, {"q": s / updates}) for s in (1, 2)),
         base_models=(BaseModelResult(method, "self", 7, 3, 2, Interval(0.67, 0.21, 0.94), 1, interval),),
         by="learner.learning_rate",
         settings=(setting, replace(setting, value=5.0)),
