@@ -37,6 +37,8 @@ class Embedding:
         positions: Where the states lie in the maze, ``[n, 2]``: row and column.
         base: The base model's embeddings, ``[n, 2]``.
         transfer: The run's, ``[n, 2]``.
+        base_predicted: Where the base model expects each action to lead, ``[n, actions, 2]``, if the record says so.
+        transfer_predicted: Where the run's model does.
     """
 
     method: str
@@ -49,6 +51,8 @@ class Embedding:
     positions: FloatArray
     base: FloatArray
     transfer: FloatArray
+    base_predicted: FloatArray | None = None
+    transfer_predicted: FloatArray | None = None
 
 
 def embeddings(records: Sequence[Record]) -> tuple[Embedding, ...]:
@@ -69,15 +73,21 @@ def _embedding(record: Record, method: str) -> Embedding | None:
     try:
         base, transfer, positions = (np.array(facts[k], dtype=np.float64) for k in ("base", "transfer", "positions"))
         score, aligned = float(facts["score"]), bool(facts["aligned"])
+        predictions = [_predictions(facts.get(k), len(base)) for k in ("base_predicted", "transfer_predicted")]
         mirrored = tuple(int(axis) for axis in facts["mirrored"]) if is_mirror_image(facts) else ()
     except (KeyError, TypeError, ValueError):  # another program's diagnostics of this name
         return None
     if not base.shape == transfer.shape == positions.shape == (len(base), DIMENSIONS):
         return None
     seed = record.expert_seed if record.expert_seed is not None else record.seed
-    return Embedding(
-        method, record.transfers[0], record.seed, seed, score, aligned, mirrored, positions, base, transfer
-    )
+    task = record.transfers[0]
+    return Embedding(method, task, record.seed, seed, score, aligned, mirrored, positions, base, transfer, *predictions)
+
+
+def _predictions(points: Any, n: int) -> FloatArray | None:
+    """Of n states, ``[n, actions, 2]``; ``None`` if a record has none, or something else of that name."""
+    after = np.array([] if points is None else points, dtype=np.float64)
+    return after if after.ndim == 3 and (len(after), after.shape[2]) == (n, DIMENSIONS) else None
 
 
 def is_mirror_image(facts: Mapping[str, Any]) -> bool:

@@ -71,6 +71,20 @@ def embed(policy: Policy, obs: Array) -> Floats | None:
     return embedding if np.isfinite(embedding).all() else None
 
 
+def predicted(policy: Policy, obs: Array) -> Floats | None:
+    """Where a policy's model expects each action to lead, ``[n, actions, d]``.
+
+    Returns:
+        ``None`` if the policy has no such model, or if what it gives is no finite array of that shape.
+    """
+    method: Any = getattr(policy, "predict_embeddings", None)
+    if method is None:
+        return None
+    with untouched_randomness():
+        after = np.asarray(method(obs), dtype=np.float64)
+    return after if after.ndim == 3 and len(after) == len(obs) and np.isfinite(after).all() else None
+
+
 def alignment_scores(base: Floats, transfer: Floats) -> Floats:
     """How close each state is embedded to where the base model embeds it, ``[n]`` in [0, 1].
 
@@ -152,6 +166,10 @@ def alignment_facts(policy: Policy, base: Policy, pairs: Pairs, seed: int) -> di
     if at_base.shape[1] <= MIRRORED_DIMENSIONS:
         facts["mirrored"] = mirrored_axes(at_base, now)
         facts["base"], facts["transfer"] = at_base.round(4).tolist(), now.round(4).tolist()
+        after = predicted(base, drawn["base"]), predicted(policy, drawn["transfer"])
+        for name, points in zip(("base_predicted", "transfer_predicted"), after, strict=True):
+            if points is not None and points.shape[2] == at_base.shape[1]:
+                facts[name] = points.round(4).tolist()
         if "positions" in drawn:
             facts["positions"] = np.asarray(drawn["positions"]).tolist()
     return facts

@@ -39,8 +39,9 @@ class Config(BaseModel):
 class Policy(Protocol):
     """What is evaluated. Raw observations in; its own normalisation, planning and memory inside.
 
-    A policy may also have ``embed(obs) -> [lanes, d]`` for tasks scored by the alignment of embeddings, and a class
-    method ``stack`` (see :class:`StackablePolicy`) that lets many frozen policies be evaluated in one batch.
+    A policy may also have ``embed(obs) -> [lanes, d]`` for tasks scored by the alignment of embeddings, beside it
+    ``predict_embeddings(obs) -> [lanes, actions, d]`` for pictures of its model, and a class method ``stack`` (see
+    :class:`StackablePolicy`) that lets many frozen policies be evaluated in one batch.
     """
 
     def act(self, obs: Array, state: Any, first: NDArray[np.bool_]) -> tuple[Array, Any]:

@@ -74,6 +74,12 @@ class Networks(nn.Module):
         inputs = self.with_actions(x, actions)
         return x + self.transition(inputs), self.reward(inputs)[:, 0], self.discount(inputs)[:, 0]
 
+    def successors(self, x: torch.Tensor) -> torch.Tensor:
+        """The abstract states ``[batch, actions, ...]`` that the model expects after every action."""
+        actions = torch.arange(self.actions, device=x.device).repeat(len(x))
+        after, _, _ = self.step(x.repeat_interleave(self.actions, dim=0), actions)
+        return after.reshape(-1, self.actions, *after.shape[1:])
+
     def roles(self) -> Params:
         """The live parameters by role: ``body`` (encoder), transition, reward, discount, q, ``head`` (Q's last)."""
         roles: Params = {}

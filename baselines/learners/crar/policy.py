@@ -132,6 +132,12 @@ class FrozenCRAR:
         """Abstract states of observations, flattened: ``[lanes, d]``."""
         return self._encode(obs).flatten(1).cpu().numpy()
 
+    def predict_embeddings(self, obs: Array) -> Array:
+        """Abstract states that the model expects after each action, flattened: ``[lanes, actions, d]``."""
+        with torch.no_grad():
+            after = self._networks.successors(self._encode(obs))
+        return after.flatten(2).cpu().numpy()
+
     def frozen(self) -> FrozenCRAR:
         """Itself: it never changes."""
         return self
@@ -149,3 +155,9 @@ class LiveCRAR(LivePolicy):
         policy: Any = self.frozen()
         embedded: Array = policy.embed(obs)
         return embedded
+
+    def predict_embeddings(self, obs: Array) -> Array:
+        """Abstract states that the present model expects after each action, ``[lanes, actions, d]``."""
+        policy: Any = self.frozen()
+        after: Array = policy.predict_embeddings(obs)
+        return after

@@ -112,6 +112,23 @@ def test_base_best_and_worst_are_drawn():
     assert [panel.title for panel in alone.panels] == ["base model 0", "seed 0: 0.90, aligned"]
 
 
+def test_predictions_are_drawn_where_a_record_has_them():
+    after = np.repeat(np.array(FACTS["base"])[:, None], 3, axis=1) + np.diag((0.1, 0.2, 0.3))[:, :2]
+    found = embeddings([record(0, 5, base_predicted=after.tolist()), record(1, 5, score=0.7)])
+    drawn, plain, _ = paper(abstract_spaces(data(*found))).axes
+    assert len(plain.lines) == 4  # moves between neighbours
+    lines = np.array([line.get_xydata() for line in drawn.lines])
+    assert lines.shape == (4 * 3, 2, 2)
+    assert lines[:3, 0].tolist() == [FACTS["base"][0]] * 3
+    assert lines[:3, 1].tolist() == after[0].tolist()
+
+
+@pytest.mark.parametrize("points", [[[0.0]], [[[0.0, 0.0]]] * 3, [0.0] * 4, None])
+def test_predictions_of_another_shape_are_passed_over(points):
+    (one,) = embeddings([record(transfer_predicted=points)])
+    assert one.transfer_predicted is None
+
+
 def test_nothing_is_drawn_without_embeddings_or_for_methods_that_are_not_shown():
     assert abstract_spaces(data()) is None
     one = embeddings([record()])

@@ -145,6 +145,26 @@ def test_more_pairs_than_there_are(spec: Callable[..., TaskSpec]) -> None:
         task.finish()
 
 
+def test_predictions_are_recorded_where_a_policy_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = alignment_facts(Embedding(), Embedding(), Squares(), 0)
+    assert facts is not None
+    assert not any("predicted" in name for name in facts)
+
+    def one_to_the_right(self: Embedding, obs: np.ndarray) -> np.ndarray:
+        return self.embed(obs)[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
+
+    monkeypatch.setattr(Embedding, "predict_embeddings", one_to_the_right, raising=False)
+    facts = alignment_facts(Embedding(factors=(2.0, 1.0)), Embedding(), Squares(), 0)
+    assert facts is not None
+    assert np.array(facts["base_predicted"])[:, 1].tolist() == (POINTS + np.array([1, 0])).tolist()
+    assert np.array(facts["transfer_predicted"])[:, 1].tolist() == (POINTS * [2, 1] + np.array([1, 0])).tolist()
+
+    monkeypatch.setattr(Embedding, "predict_embeddings", lambda self, obs: self.embed(obs) * np.nan)
+    facts = alignment_facts(Embedding(), Embedding(), Squares(), 0)
+    assert facts is not None
+    assert not any("predicted" in name for name in facts)
+
+
 @pytest.mark.parametrize("pairs", ["toy_pairs:Circles", "no_such_module:Squares", "toy_pairs", ":"])
 def test_pairs_that_cannot_be_had(spec: Callable[..., TaskSpec], pairs: str) -> None:
     with pytest.raises(TlbenchError, match="module:Class"):

@@ -1,4 +1,4 @@
-"""The abstract space of a maze: states as crosses, moves as lines, for a base model and transfers of it."""
+"""The abstract space of a maze: states as crosses, transitions as lines, for a base model and transfers of it."""
 
 from __future__ import annotations
 
@@ -37,17 +37,25 @@ def abstract_spaces(data: ReportData) -> Drawing | None:
         chosen = _most_divided(group)
         best, worst = max(chosen, key=_score), min(chosen, key=_score)
         note = f"{method}, {task}"
-        shown = {f"base model {best.base_model}": best.base, _title(best): best.transfer, _title(worst): worst.transfer}
-        limit = MARGIN * max(1.0, *(float(np.abs(points).max()) for points in shown.values()))
-        panels += [_panel(title, note, best.positions, points, limit) for title, points in shown.items()]
+        shown = {
+            f"base model {best.base_model}": (best.base, best.base_predicted),
+            _title(best): (best.transfer, best.transfer_predicted),
+            _title(worst): (worst.transfer, worst.transfer_predicted),
+        }
+        limit = MARGIN * max(1.0, *(float(np.abs(points).max()) for points, _ in shown.values()))
+        for title, (points, after) in shown.items():
+            alt = f"{note}, {title}: the {len(points)} states of the maze in the abstract space."
+            drawer = _drawer(best.positions, points, after, limit)
+            panels.append(Panel(title, alt, drawer, height=2.2, width=COLUMN, note=note))
     if not panels:
         return None
     return Drawing(
         "abstract_spaces",
         "The abstract space",
-        "Where states are embedded: each cross is a state, each line a move between two; blue and orange are the left "
-        "and right half of the maze. Per method the base model whose transfers differ most, the transfer of it that is "
-        "aligned best, and the one that is aligned worst.",
+        "Where states are embedded: each cross is a state, each line goes to where the model expects an action to lead "
+        "(in records that don't hold that, to a neighbouring state); blue and orange are the left and right half of "
+        "the maze. Per method the base model whose transfers differ most, the transfer of it that is aligned best, and "
+        "the one that is aligned worst.",
         panels,
         columns=3,
     )
@@ -72,16 +80,23 @@ def _title(run: Embedding) -> str:
     return f"seed {run.seed}: {run.score:.2f}, {state}"
 
 
-def _panel(title: str, note: str, positions: FloatArray, points: FloatArray, limit: float) -> Panel:
-    alt = f"{note}, {title}: the {len(points)} states of the maze in the abstract space."
-    return Panel(title, alt, _drawer(positions, points, limit), height=2.2, width=COLUMN, note=note)
+def _lines(positions: FloatArray, points: FloatArray, after: FloatArray | None) -> FloatArray:
+    """Ends of lines, ``[lines, 2, 2]``: from each state to each prediction, or between neighbouring states."""
+    if after is not None:
+        starts = np.broadcast_to(points[:, None], after.shape)
+        ends: FloatArray = np.stack((starts, after), axis=2).reshape(-1, 2, 2)
+        return ends
+    apart = np.abs(positions[:, None] - positions[None]).sum(axis=2)
+    between: FloatArray = points[np.argwhere(np.triu(apart == 1))]
+    return between
 
 
-def _drawer(positions: FloatArray, points: FloatArray, limit: float) -> Callable[[Axes, Place], None]:
+def _drawer(
+    positions: FloatArray, points: FloatArray, after: FloatArray | None, limit: float
+) -> Callable[[Axes, Place], None]:
     def draw(axes: Axes, place: Place) -> None:
-        apart = np.abs(positions[:, None] - positions[None]).sum(axis=2)
-        for i, j in np.argwhere(np.triu(apart == 1)):
-            axes.plot(*points[[i, j]].T, color=MUTED, linewidth=0.6, zorder=1)
+        for line in _lines(positions, points, after):
+            axes.plot(*line.T, color=MUTED, linewidth=0.6, zorder=1)
         columns = positions[:, 1]
         right = columns > (columns.min() + columns.max()) / 2
         for side, colour in zip((~right, right), SIDES, strict=True):

@@ -163,6 +163,17 @@ def test_policies_embed_act_and_freeze():
     assert build(task(SIMPLE)).policy.embed(obs[:3]).shape == (3, 2)
 
 
+def test_predicted_embeddings_are_the_models_next_states():
+    policy = build(task(SIMPLE)).policy
+    obs = np.random.default_rng(0).uniform(-1, 1, (5, 1, 8, 8)).astype(np.float32)
+    predicted = policy.predict_embeddings(obs)
+    networks = policy.frozen()._networks
+    for action in range(4):
+        after, _, _ = networks.step(networks.encode(torch.tensor(obs)), torch.full((5,), action))
+        assert predicted[:, action] == pytest.approx(after.numpy(), abs=1e-6)
+    assert build(task(LABYRINTH)).policy.predict_embeddings(obs).shape == (5, 4, 192)
+
+
 def test_divergence_is_raised():
     with pytest.raises(DivergedError, match="not finite"):
         trained(SIMPLE, learning_rate=1e38)
