@@ -30,6 +30,7 @@ class MazeVectorEnv(BatchedEnv):
         looks: maze_pictures.Looks,
         tile_size: int,
         inverse: bool,
+        palette: str = "standard",
         action_order: str,
         key_reward: float,
         step_reward: float,
@@ -44,6 +45,7 @@ class MazeVectorEnv(BatchedEnv):
             looks: See `maze_pictures`.
             tile_size: Pixels per side of a cell.
             inverse: Negate observations.
+            palette: The colours of pictures for people.
             action_order: The direction of each action, a permutation of "drul".
             key_reward: The reward of a step that takes a key.
             step_reward: The reward of any other step.
@@ -59,7 +61,7 @@ class MazeVectorEnv(BatchedEnv):
             num_envs, space, Discrete(4), max_episode_steps=max_episode_steps, autoreset_mode=autoreset_mode
         )
         self.render_mode = render_mode
-        self._inverse = inverse
+        self._inverse, self._palette = inverse, palette
         self._tiles = maze_pictures.tiles(looks, tile_size, inverse)
         self._rewards = np.array([step_reward, key_reward])
         self._cells: Cells = np.zeros((num_envs, SIDE * SIDE), np.uint8)
@@ -71,7 +73,7 @@ class MazeVectorEnv(BatchedEnv):
         """A picture [192, 192, 3] of each lane, `None` without a render mode."""
         if self.render_mode is None:
             return None
-        return tuple(maze_pictures.render(cells, self._inverse) for cells in self._cells)
+        return tuple(maze_pictures.render(cells, self._inverse, self._palette) for cells in self._cells)
 
     def _begin(self, lanes: Lanes, starts: Floats) -> NDArray[Any]:
         cells = starts.astype(np.uint8)

@@ -32,8 +32,10 @@ Looks = Sequence[Look]
 """Of a path, a wall, a key and the agent."""
 
 RENDER_TILE = 24
-_COLOURS = np.array([[247, 246, 242], [52, 58, 70], [226, 164, 41], [44, 110, 187]], np.uint8)
-_BACKGROUND = _COLOURS[0]
+_COLOURS = {
+    "standard": np.array([[247, 246, 242], [52, 58, 70], [226, 164, 41], [44, 110, 187]], np.uint8),
+    "recoloured": np.array([[226, 238, 228], [116, 72, 120], [24, 138, 128], [206, 78, 52]], np.uint8),
+}
 
 
 def tiles(looks: Looks, tile_size: int, inverse: bool) -> Float32:
@@ -71,14 +73,21 @@ def observe(cells: Cells, pixels: Float32) -> Float32:
     return image.reshape(-1, channels, SIDE * size, SIDE * size)
 
 
-def render(cells: Cells, inverse: bool) -> NDArray[np.uint8]:
-    """A picture of one maze for people, `[height, width, 3]`; inverse ones in complementary colours."""
+def render(cells: Cells, inverse: bool, palette: str) -> NDArray[np.uint8]:
+    """A picture of one maze for people, `[height, width, 3]`; inverse ones in complementary colours.
+
+    Args:
+        cells: What is in each cell, `[64]`.
+        inverse: Whether the maze is shown inverse.
+        palette: "standard" or "recoloured": other colours, though not those that agents see.
+    """
+    colours = _COLOURS[palette]
     size = RENDER_TILE
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     disc = x**2 + y**2 < (0.38 * size) ** 2
     diamond = abs(x) + abs(y) < 0.38 * size
     everything = np.ones((size, size), np.bool_)
     shapes = np.stack([everything, everything, diamond, disc])
-    sprites = np.where(shapes[..., None], _COLOURS[:, None, None], _BACKGROUND)
+    sprites = np.where(shapes[..., None], colours[:, None, None], colours[0])
     image: NDArray[Any] = sprites[cells.reshape(SIDE, SIDE)].transpose(0, 2, 1, 3, 4).reshape(SIDE * size, -1, 3)
     return 255 - image if inverse else image

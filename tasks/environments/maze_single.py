@@ -23,6 +23,7 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 8}  # noqa: RUF012
     looks: dict[str, Look]
+    palette = "standard"
     key_reward = 1.0
     step_reward = -0.1
 
@@ -85,7 +86,8 @@ class MazeEnv(gymnasium.Env[NDArray[np.float32], np.int64], ABC):
         """A picture [192, 192, 3] for people, `None` without a render mode."""
         if self.render_mode is None:
             return None
-        return render(np.array([SYMBOLS.index(s) for row in self.grid for s in row], np.uint8), self.inverse)
+        cells = np.array([SYMBOLS.index(s) for row in self.grid for s in row], np.uint8)
+        return render(cells, self.inverse, self.palette)
 
 
 def pixel(look: Look, y: int, x: int, size: int) -> tuple[float, ...] | None:

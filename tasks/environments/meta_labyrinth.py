@@ -60,6 +60,7 @@ class MetaLabyrinthEnv(MazeEnv):
         super().__init__(tile_size, inverse, action_order, render_mode, 3 if colour else 1)
         _check_options(keys, walls)
         self.looks = dict(zip(".#ka", looks(palette, colour), strict=True))
+        self.palette = palette
         self.keys = keys
         self.walls = walls
 
@@ -150,6 +151,7 @@ class MetaLabyrinthVectorEnv(MazeVectorEnv):
             looks=looks(palette, colour),
             tile_size=tile_size,
             inverse=inverse,
+            palette=palette,
             action_order=action_order,
             key_reward=1.0,
             step_reward=-0.1,

@@ -13,8 +13,8 @@ from gymnasium.vector import AutoresetMode
 OPTIONS = {
     "tlbench/Acrobot-v1": [{}],
     "tlbench/Ant-v5": [{}, {"reset_noise_scale": 0.02}],
-    "tlbench/AntDirection-v1": [{"angle": 2.0}, {"crippled_leg": 3}],
-    "tlbench/AntGoal-v1": [{"goal_x": -2.0, "goal_y": 0.5}],
+    "tlbench/AntDirection-v1": [{"angle": 2.0}, {"crippled_leg": 3, "reset_noise_scale": 0.02}],
+    "tlbench/AntGoal-v1": [{"goal_x": -2.0, "goal_y": 0.5}, {"crippled_leg": 2, "reset_noise_scale": 0.02}],
     "tlbench/CartPole-v1": [
         {},
         {"pole_half_length": 1.0},
@@ -22,9 +22,12 @@ OPTIONS = {
         {"pole_half_length": 1.0, "observation_sign": -1},
     ],
     "tlbench/HalfCheetah-v5": [{}, {"reset_noise_scale": 0.02}],
-    "tlbench/HalfCheetahDirection-v1": [{"direction": -1}],
-    "tlbench/HalfCheetahVelocity-v1": [{"velocity": 1.5}],
-    "tlbench/Hopper-v5": [{}, {"mass_scale": 1.5, "damping_scale": 0.5, "gravity_scale": 0.8}],
+    "tlbench/HalfCheetahDirection-v1": [{"direction": -1}, {"reset_noise_scale": 0.02}],
+    "tlbench/HalfCheetahVelocity-v1": [{"velocity": 1.5}, {"reset_noise_scale": 0.02}],
+    "tlbench/Hopper-v5": [
+        {"reset_noise_scale": 0.02},
+        {"mass_scale": 1.5, "damping_scale": 0.5, "gravity_scale": 0.8},
+    ],
     "tlbench/HiddenGoalMaze-v1": [
         {},
         {"side": 13, "wall_reward": 0.0, "step_scale": 200.0, "last_action": True},

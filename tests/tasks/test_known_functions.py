@@ -36,7 +36,8 @@ def test_known_functions_are_the_environments(known):
     assert ends or not known.startswith("tlbench/Ant")
 
 
-# as MAML's section 5.3 and code state them, from MuJoCo's own state after the step
+# as MAML's section 5.3 and code state them, but for the ant's cost of contact forces (nothing of them is observed);
+# from MuJoCo's own state after the step
 STATED = {
     "tlbench/HalfCheetahVelocity-v1": lambda data, action: -abs(data.qvel[0] - 0.7) - 0.05 * np.sum(action**2),
     "tlbench/HalfCheetahDirection-v1": lambda data, action: -data.qvel[0] - 0.05 * np.sum(action**2),

@@ -155,6 +155,19 @@ def test_pictures(maze_id):
     assert np.array_equal(inverse.render(), 255 - pictures[0])
 
 
+def test_pictures_of_recoloured_mazes_have_other_colours():
+    options = {"render_mode": "rgb_array", "palette": "recoloured"}
+    envs, single = make(LABYRINTH, 2, **options), gymnasium.make(LABYRINTH, **options)
+    plain = gymnasium.make(LABYRINTH, render_mode="rgb_array")
+    for env in (envs, single, plain):
+        env.reset(seed=4)
+    picture = single.render()
+    assert np.array_equal(envs.render()[0], picture)
+    found, standard = (np.unique(seen.reshape(-1, 3), axis=0) for seen in (picture, plain.render()))
+    assert len(found) == len(standard) == 4
+    assert not {*map(tuple, found)} & {*map(tuple, standard)}
+
+
 @pytest.mark.parametrize(
     ("maze_id", "options"),
     [

@@ -28,7 +28,7 @@ class CRAR(OffPolicyAlgorithm):
     Args:
         policy: ``"CRARPolicy"`` or a subclass.
         env: The environment: float observations (a vector, or a square picture with channels first), discrete actions.
-        learning_rate: The optimiser's learning rate at the start.
+        learning_rate: The optimiser's learning rate, before ``decay``; or a schedule of it, as SB3's.
         decay: Factor on the learning rate after each ``decay_interval`` updates.
         decay_interval: See ``decay``.
         buffer_size: Transitions that replay keeps.
@@ -133,9 +133,13 @@ class CRAR(OffPolicyAlgorithm):
 
     def train(self, gradient_steps: int, batch_size: int = 32) -> None:
         """Take this many steps on minibatches of the replay buffer."""
+        normalize = self._vec_normalize_env
         for _ in range(gradient_steps):
-            arrays = self.replay_buffer.arrays(self.replay_buffer.draw(batch_size))
-            self.update(*arrays)
+            obs, actions, rewards, next_obs, ended = self.replay_buffer.arrays(self.replay_buffer.draw(batch_size))
+            if normalize is not None:  # replay keeps what the environment gave
+                obs, next_obs = (np.asarray(normalize.normalize_obs(seen)) for seen in (obs, next_obs))
+                rewards = normalize.normalize_reward(rewards)
+            self.update(obs, actions, rewards, next_obs, ended)
         self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
 
     def progress(self, share: float) -> None:
@@ -169,9 +173,8 @@ class CRAR(OffPolicyAlgorithm):
         found = losses(policy.networks, policy.target, batch, self.gamma, self.double)
         total = sum(getattr(weights, name) * loss for name, loss in found.items())
         assert isinstance(total, torch.Tensor)
-        update_learning_rate(
-            policy.optimizer, self.lr_schedule(1) * self.decay ** (self._n_updates // self.decay_interval)
-        )
+        rate = self.lr_schedule(self._current_progress_remaining)
+        update_learning_rate(policy.optimizer, rate * self.decay ** (self._n_updates // self.decay_interval))
         policy.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, self.max_grad_norm)

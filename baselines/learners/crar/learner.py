@@ -22,7 +22,8 @@ Where this differs from the document's code, and what was chosen:
   There it has tens of thousands of updates, where the document's base models have 400,000: the target networks, which
   carry values about one step further each time, are copied every 200 updates instead of every 1,000, and pictures are
   learned at twice the rate.
-- The last transitions of offline data are no ends of episodes; the document's code marks them terminal.
+- The last transitions of offline data are no ends of episodes; the document's code marks them terminal. All runs on a
+  task learn from the same offline data, in an order of their own; the document's agents collect their own.
 - What is evaluated is deterministic, as the protocol wants it; the document's code tests with epsilon 0.1.
 """
 
@@ -194,7 +195,7 @@ class CRARLearner(Learner):
             return f"needs discrete actions that count from 0, not {action}"
         if not isinstance(obs, spaces.Box) or obs.dtype.kind != "f":
             return f"needs a Box of floats as observations, not {obs}"
-        if len(obs.shape) != 1 and picture_scale(obs) is None and NEURONS not in interface.context:
+        if len(obs.shape) != 1 and picture_scale(obs.shape) is None and NEURONS not in interface.context:
             return f"needs vectors, or square pictures whose sides are multiples of 8, not {obs}"
         return None
 

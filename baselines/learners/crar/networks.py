@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
-from gymnasium import spaces
 from torch import nn
 
 from tlbench.protocol.interface import Params
@@ -38,8 +36,7 @@ class Networks(nn.Module):
             self.reward, self.discount = (plane_head(PLANES + actions, 1) for _ in range(2))
             self.q: nn.Sequential = plane_head(PLANES, actions)
         else:
-            inputs = int(torch.Size(shape).numel())
-            self.encoder = nn.Sequential(nn.Flatten(), *dense((inputs, 200, 100, 50, 10, neurons)))
+            self.encoder = flat_encoder(shape, neurons)
             self.transition = dense((neurons + actions, 10, 30, 30, 10, neurons))
             self.reward, self.discount = (dense((neurons + actions, 10, 50, 20, 1)) for _ in range(2))
             self.q = dense((neurons, 20, 50, 20, actions))
@@ -133,9 +130,22 @@ def picture_encoder(shape: Sequence[int]) -> nn.Sequential:
         encoder = initialised(nn.Sequential(nn.Conv2d(channels, PLANES, 1)))
         nn.init.orthogonal_(weighted(encoder)[0].weight)
         return encoder
+    return initialised(nn.Sequential(*picture_trunk(channels, scale), nn.Conv2d(32, PLANES, 1)))
+
+
+def flat_encoder(shape: Sequence[int], neurons: int) -> nn.Sequential:
+    """To neurons, by linear layers; larger square pictures go through the convolutions of :func:`picture_encoder`."""
+    scale = picture_scale(shape) or 1
+    trunk = picture_trunk(shape[0], scale) if scale > 1 else []
+    inputs = 32 * SIDE**2 if trunk else int(torch.Size(shape).numel())
+    layers = dense((inputs, 200, 100, 50, 10, neurons))
+    return nn.Sequential(*initialised(nn.Sequential(*trunk)), nn.Flatten(), *layers)
+
+
+def picture_trunk(channels: int, scale: int) -> list[nn.Module]:
+    """From a picture of ``8 scale`` pixels per side, ``scale`` at least 2, to 32 planes of 8 x 8."""
     first = 2 if scale % 2 == 0 else 1
-    layers = [*convolutions((channels, 8, 16), (2, 2), first), *convolutions((16, 32), (3,), scale // first)]
-    return initialised(nn.Sequential(*layers, nn.Conv2d(32, PLANES, 1)))
+    return [*convolutions((channels, 8, 16), (2, 2), first), *convolutions((16, 32), (3,), scale // first)]
 
 
 def plane_transition(actions: int) -> nn.Sequential:
@@ -159,8 +169,7 @@ def initialised(module: nn.Sequential) -> nn.Sequential:
     return module
 
 
-def picture_scale(space: spaces.Space[Any]) -> int | None:
+def picture_scale(shape: Sequence[int]) -> int | None:
     """Pixels per cell of a square picture whose sides are multiples of 8, ``None`` for anything else."""
-    shape = space.shape or ()
     fits = len(shape) == 3 and shape[1] == shape[2] and shape[1] % SIDE == 0
     return shape[1] // SIDE if fits else None

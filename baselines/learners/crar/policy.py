@@ -85,7 +85,7 @@ class CRARPolicy(BasePolicy):
         """Actions by planning; by Q alone unless deterministic."""
         assert isinstance(observation, torch.Tensor)
         with torch.no_grad():
-            x = self.networks.encode(observation)
+            x = self.networks.encode(observation.float())
             return plan(self.networks, x, self.planning_depth if deterministic else 0).argmax(dim=1)
 
     def _get_constructor_parameters(self) -> dict[str, Any]:

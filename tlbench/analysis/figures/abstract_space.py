@@ -42,7 +42,8 @@ def abstract_spaces(data: ReportData) -> Drawing | None:
             _title(best): (best.transfer, best.transfer_predicted),
             _title(worst): (worst.transfer, worst.transfer_predicted),
         }
-        limit = MARGIN * max(1.0, *(float(np.abs(points).max()) for points, _ in shown.values()))
+        drawn = [ends for both in shown.values() for ends in both if ends is not None]
+        limit = MARGIN * max(1.0, *(float(np.abs(ends).max()) for ends in drawn))
         for title, (points, after) in shown.items():
             alt = f"{note}, {title}: the {len(points)} states of the maze in the abstract space."
             drawer = _drawer(best.positions, points, after, limit)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecNormalize
 
 from tlbench.baselines.learners.crar.algorithm import CRAR
 from tlbench.baselines.learners.crar.learner import CRARConfig, CRARLearner, abstract_neurons
@@ -230,6 +232,49 @@ def test_stock_environments_saving_and_prediction(tmp_path):
     assert loaded.num_timesteps == 300
     single, _ = loaded.predict(obs[0], deterministic=True)
     assert single.shape == ()
+
+
+def test_a_schedule_of_the_learning_rate_is_followed():
+    envs = make_vec_env("CartPole-v1", 4, seed=0)
+    kwargs = {"neurons": 4}
+    model = CRAR("CRARPolicy", envs, lambda left: 1e-3 * left, 0.5, 20, learning_starts=40, policy_kwargs=kwargs)
+    model.learn(200)  # 40 updates: the last two after 20 of them, at 196 and 200 steps
+    assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
+    model.learn(400)
+    model._current_progress_remaining = 0.25
+    model.train(1)
+    assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(2.5e-4 * 0.5 ** ((model._n_updates - 1) // 20))
+
+
+def test_normalised_environments_are_learned_as_they_are_acted_on(monkeypatch):
+    envs = VecNormalize(make_vec_env("CartPole-v1", 4, seed=0))
+    model = CRAR("CRARPolicy", envs, learning_starts=40, seed=0, policy_kwargs={"neurons": 4})
+    model.learn(100)
+    seen = []
+    monkeypatch.setattr(model, "update", lambda *arrays: seen.append(arrays))
+    monkeypatch.setattr(model.replay_buffer, "draw", lambda size: np.arange(size))
+    model.train(1, 8)
+    stored = model.replay_buffer.arrays(np.arange(8))
+    obs, actions, rewards, next_obs, ended = seen[0]
+    assert np.array_equal(obs, envs.normalize_obs(stored[0]))
+    assert np.array_equal(next_obs, envs.normalize_obs(stored[3]))
+    assert np.array_equal(rewards, envs.normalize_reward(stored[2]))
+    assert not np.array_equal(rewards, stored[2])
+    assert np.array_equal(actions, stored[1])
+    assert np.array_equal(ended, stored[4])
+
+
+def test_observations_may_be_of_any_precision():
+    class Doubles(gymnasium.ObservationWrapper):
+        observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float64)
+
+        def observation(self, observation):
+            return observation.astype(np.float64)
+
+    envs = make_vec_env("CartPole-v1", 2, seed=0, wrapper_class=Doubles)
+    model = CRAR("CRARPolicy", envs, learning_starts=10, exploration_fraction=0.1, policy_kwargs={"neurons": 4})
+    model.learn(60)
+    assert model.predict(np.zeros((3, 4)), deterministic=True)[0].shape == (3,)
 
 
 def test_exploration_is_random_at_first_and_then_mostly_by_q():

@@ -59,6 +59,16 @@ def test_pooling_before_tanh_is_pooling_after_it():
     torch.testing.assert_close(nn.Sequential(*layers)(image), encoder(image))
 
 
+@pytest.mark.parametrize(
+    ("shape", "convolutions"), [((1, 8, 8), 0), ((3, 48, 48), 3), ((1, 9, 9), 0), ((1, 16, 24), 0), ((5,), 0)]
+)
+def test_neurons_of_large_square_pictures_lie_behind_convolutions(shape, convolutions):
+    networks = Networks(shape, 4, 2)
+    assert sum(isinstance(layer, nn.Conv2d) for layer in networks.encoder) == convolutions
+    assert networks.encode(torch.rand(6, *shape)).shape == (6, 2)
+    assert len(networks.roles()) == len(list(networks.parameters()))
+
+
 def batch(n=6, shape=(1, 8, 8), seed=0):
     rng = torch.Generator().manual_seed(seed)
     obs, following = torch.rand((2, n, *shape), generator=rng)
