@@ -12,7 +12,8 @@ The document's text was not to be had beyond its abstract and a review of it. Wh
 (Luo et al. 2019), on which it builds, and from AdMRL, a later method of two of its authors; where they differ or are
 too expensive for small budgets, this module chooses:
 
-* Models: an ensemble of five networks (SLBO trains one larger network and lets policies meet it as it changes). Each
+* Models: an ensemble of five networks of 2 x 128 units (SLBO trains one of 2 x 500 and lets policies meet it as it
+  changes; the review says that models are meant to have more parameters than needed). Each
   predicts the normalised change of the observation, with SLBO's loss: L2 norm, two steps, Adam at 1e-3.
 * Policies: the learner TRPO, with its settings on the target but for lanes, steps and minibatch, which are the virtual
   ones. Every rollout spreads its lanes over all members and plays episodes as long as the longest real one so far, from

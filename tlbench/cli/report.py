@@ -8,6 +8,7 @@ import typer
 
 from tlbench.analysis.base_models import base_model_cells
 from tlbench.analysis.figures import ReportData
+from tlbench.analysis.predictions import prediction_cells
 from tlbench.analysis.results import Summary
 from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import cells
@@ -56,7 +57,7 @@ def print_summary(suite: SuiteSpec, summary: Summary, notes: Sequence[str]) -> N
 
 
 def print_groups(suite: SuiteSpec, data: ReportData) -> None:
-    """Print the results by base model, and by the setting that was asked for, where there are any.
+    """Print the results by base model, what models predicted, and results by a setting, where there are any.
 
     Args:
         suite: The suite.
@@ -64,6 +65,8 @@ def print_groups(suite: SuiteSpec, data: ReportData) -> None:
     """
     if data.base_models:
         print_table(f"{suite.id}, transfers by base model", *base_model_cells(data.base_models))
+    if data.predictions:
+        print_table(f"{suite.id}, learned models before the first sample", *prediction_cells(data.predictions))
     if data.by is not None:
         print_table(f"{suite.id}, by {data.by}", *setting_cells(data.settings, data.by))
 

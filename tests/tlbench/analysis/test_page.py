@@ -16,6 +16,7 @@ from tlbench.analysis.loss_courses import BASE_MODEL, LossCourse
 from tlbench.analysis.page import definitions, write_report
 from tlbench.analysis.page.build import all_notes, build_page, minus, sentence, sort_key
 from tlbench.analysis.page.svg import embed
+from tlbench.analysis.predictions import PredictionResult
 from tlbench.analysis.settings import COLUMNS, SettingResult
 from tlbench.analysis.summary import summarise
 from tlbench.analysis.tables import cells
@@ -95,6 +96,9 @@ def with_diagnostics(data):
         losses=(LossCourse(method, "self", 0, 7, updates, {"q": 1 / updates}),),
         base_model_losses=tuple(LossCourse(BASE_MODEL, "source", s, None, updates, {"q": s / updates}) for s in (1, 2)),
         base_models=(BaseModelResult(method, "self", 7, 3, 2, Interval(0.67, 0.21, 0.94), 1, interval),),
+        predictions=(
+            PredictionResult(method, "self", 6, interval, Interval(1.5, 1.0, 2.0), Interval(59.5, 56.0, 63.0)),
+        ),
         by="learner.learning_rate",
         settings=(setting, replace(setting, value=5.0)),
     )
@@ -184,7 +188,9 @@ def test_what_only_some_records_hold_is_shown(tiny, make_data):
     drawn = {drawing.name for drawing in draw(data)}
     assert {"score_by_setting", "abstract_spaces", "loss_curves"} < drawn
     assert {f"h-{name}" for name in drawn} <= set(page.ids)
-    assert "h-base_models" not in page_of(tiny, make_data(tasks=("self",)))
+    assert "+59.5 [56.0, 63.0]" in words
+    without = page_of(tiny, make_data(tasks=("self",)))
+    assert not any(f"h-{name}" in without for name in ("base_models", "predictions"))
 
 
 def test_every_figure_has_its_place_on_the_page():
@@ -265,6 +271,9 @@ class TestWriting:
         with (tmp_path / "tables" / "base_models.csv").open() as file:
             (row,) = csv.DictReader(file)
         assert (row["base_model"], row["aligned"], row["share_aligned_high"]) == ("7", "2", "0.94")
+        with (tmp_path / "tables" / "predictions.csv").open() as file:
+            (row,) = csv.DictReader(file)
+        assert (row["runs"], row["found"], row["difference_low"]) == ("6", "1.5", "56.0")
         with (tmp_path / "tables" / "settings.csv").open() as file:
             rows = list(csv.DictReader(file))
         assert [(row["value"], row["score_low"]) for row in rows] == [("0.5", "58.0"), ("5.0", "58.0")]

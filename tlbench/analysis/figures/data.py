@@ -17,6 +17,7 @@ from tlbench.analysis.embeddings import Embedding, embeddings
 from tlbench.analysis.lifetimes import Lifetimes, within_lifetimes
 from tlbench.analysis.load import load_curves, method_labels
 from tlbench.analysis.loss_courses import LossCourse, base_model_courses, loss_courses
+from tlbench.analysis.predictions import PredictionResult, prediction_results
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult
 from tlbench.analysis.settings import SettingResult, setting_results
 from tlbench.analysis.statistics import Profile, Sample, performance_profile
@@ -48,6 +49,7 @@ class ReportData:
         lifetimes: Rewards over the course of an episode, where a task records them.
         losses: The losses of each run over its updates, where it says.
         base_models: Transfers grouped by base model, where those are crossed with seeds.
+        predictions: What learned models promised before the first sample, where records say so.
         by: The setting by which results are grouped as well, if one was asked for.
         settings: The results so grouped.
     """
@@ -63,6 +65,7 @@ class ReportData:
     losses: tuple[LossCourse, ...] = ()
     base_model_losses: tuple[LossCourse, ...] = ()
     base_models: tuple[BaseModelResult, ...] = ()
+    predictions: tuple[PredictionResult, ...] = ()
     by: str | None = None
     settings: tuple[SettingResult, ...] = ()
     _cache: dict[tuple[Kind, str], list[tuple[str, Band]]] = field(default_factory=dict, repr=False)
@@ -216,6 +219,7 @@ def collect(
         losses=loss_courses(runs),
         base_model_losses=base_model_courses(experts, runs),
         base_models=base_model_results(curves, runs, source),
+        predictions=prediction_results(curves, runs, source),
         by=by,
         settings=() if by is None else setting_results(runs, summary.tasks, by),
     )

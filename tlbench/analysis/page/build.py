@@ -15,6 +15,7 @@ from tlbench.analysis.figures.style import COLUMN, THEME, Look
 from tlbench.analysis.page import definitions
 from tlbench.analysis.page.facts import MethodFacts
 from tlbench.analysis.page.svg import embed
+from tlbench.analysis.predictions import prediction_cells
 from tlbench.analysis.results import NOTE_INCOMPLETE_TASKS
 from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import Cells, cells, format_interval
@@ -177,6 +178,10 @@ def _tables(data: ReportData, styles: Mapping[str, Look]) -> list[Table]:
         found.append(
             Table("base_models", "Transfers by base model", header, rows, arms(rows), definitions.BASE_MODELS, 3)
         )
+    header, rows = prediction_cells(data.predictions)
+    if rows:
+        caption = "What learned models promise, and what is found"
+        found.append(Table("predictions", caption, header, rows, arms(rows), definitions.PREDICTIONS, 2))
     if data.by is not None:
         header, rows = setting_cells(data.settings, data.by)
         columns = {data.by: definitions.SETTING, **definitions.SETTINGS}

@@ -89,6 +89,16 @@ BASE_MODELS = {
 }
 """Columns of the table of base models."""
 
+PREDICTIONS = {
+    "method": SUITE["method"],
+    "transfer task": TASKS["transfer task"],
+    "runs": "Runs whose records say what their model predicted; instances of a family are averaged by seed.",
+    "predicted return": "Mean return of the policy in the learned model, before the first sample of the task.",
+    "return at 0 %": "Mean return of the same policy in the task itself.",
+    "difference": "The first minus the second: above 0 the model promises too much.",
+}
+"""Columns of the table of predictions."""
+
 SETTINGS = {
     "method": SUITE["method"],
     "transfer task": TASKS["transfer task"],

@@ -12,6 +12,7 @@ from tlbench.analysis.base_models import BaseModelResult, base_model_cells
 from tlbench.analysis.figures import NAMES, ReportData, draw, paper, save
 from tlbench.analysis.page.build import build_page, comparison_cells
 from tlbench.analysis.page.facts import method_facts
+from tlbench.analysis.predictions import PredictionResult, prediction_cells
 from tlbench.analysis.settings import SettingResult, setting_cells
 from tlbench.analysis.tables import Table, flat_csv, latex, render
 from tlbench.protocol.errors import StorageError
@@ -19,7 +20,7 @@ from tlbench.protocol.records import Record
 from tlbench.protocol.specs import SuiteSpec
 
 PAGE = "index.html"
-TABLES = ("suite", "tasks", "comparisons", "base_models", "settings")
+TABLES = ("suite", "tasks", "comparisons", "base_models", "predictions", "settings")
 
 
 @contextlib.contextmanager
@@ -84,7 +85,7 @@ def write_report(
 
 
 def tables(data: ReportData) -> dict[str, str]:
-    """The tables by file name: suite and tasks; comparisons, base models and settings where there are any."""
+    """The tables by file name: suite and tasks; the others where there is something to tell."""
     found: dict[str, str] = {}
     names: tuple[Table, ...] = ("suite", "tasks")
     for table in names:
@@ -103,6 +104,9 @@ def tables(data: ReportData) -> dict[str, str]:
     if data.base_models:
         found["base_models.csv"] = flat_csv(BaseModelResult, data.base_models)
         found["base_models.tex"] = latex(*base_model_cells(data.base_models))
+    if data.predictions:
+        found["predictions.csv"] = flat_csv(PredictionResult, data.predictions)
+        found["predictions.tex"] = latex(*prediction_cells(data.predictions))
     if data.by is not None:
         found["settings.csv"] = flat_csv(SettingResult, data.settings)
         found["settings.tex"] = latex(*setting_cells(data.settings, data.by))

@@ -66,6 +66,7 @@ def _report(store: Store, methods: str | None, by: str | None, output: Output, f
 def _texts(data: ReportData, output: Output) -> list[str]:
     """The tables in a format: one of them as CSV or JSON, all that there are as Markdown or LaTeX."""
     from tlbench.analysis.base_models import base_model_cells
+    from tlbench.analysis.predictions import prediction_cells
     from tlbench.analysis.settings import SettingResult, setting_cells
     from tlbench.analysis.tables import Format, flat_csv, json_text, latex, markdown, render
 
@@ -78,6 +79,8 @@ def _texts(data: ReportData, output: Output) -> list[str]:
     found.append(render(data.summary, cast(Format, output.value), "suite"))
     if data.base_models:
         found.append(text(*base_model_cells(data.base_models)))
+    if data.predictions:
+        found.append(text(*prediction_cells(data.predictions)))
     if data.by is not None:
         found.append(text(*setting_cells(data.settings, data.by)))
     return found
