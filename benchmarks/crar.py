@@ -1,7 +1,7 @@
 """CRAR's updates per second against a direct implementation, and what the two learn from the same minibatches.
 
     python benchmarks/crar.py
-    python benchmarks/crar.py --learn 5000      # also: losses after so many updates on the simple maze
+    python benchmarks/crar.py --learn 4000      # also: losses after so many updates, simple maze and small labyrinth
     python benchmarks/crar.py --rewards 6000    # also: when the rewards of small labyrinths are learned
 
 The direct implementation does what the losses say one by one: a forward pass, a backward pass and an optimiser step of
@@ -165,16 +165,20 @@ def speed(seconds: float) -> Table:
     return table
 
 
-def learning(updates: int) -> Table:
-    """Losses of both ways after this many updates on the simple maze."""
-    maze = next(iter(MAZES))
-    table = Table(f"losses after {updates:,} updates", *NAMES)
-    for name, way, settings in (
-        ("direct", Direct, {}),
-        ("ours", Ours, {}),
-        ("ours, transition_weight 1", Ours, {"transition_weight": 1.0}),
-    ):
-        agent, batches = build(maze, **settings)
+LEARNING = {
+    "simple maze, 8 x 8, 2 neurons": (2_000, {}, {"ours, transition_weight 1": {"transition_weight": 1.0}}),
+    "meta-labyrinth, 8 x 8, planes": (20_000, {"walls": 6}, {"ours, learning_rate 1e-3": {"learning_rate": 1e-3}}),
+}
+"""Mazes whose losses are compared: transitions of random play, options, and further settings of ours."""
+
+
+def learning(updates: int, maze: str) -> Table:
+    """Losses of both ways after this many updates, means over 100 minibatches."""
+    transitions, options, further = LEARNING[maze]
+    table = Table(f"{maze}: losses after {updates:,} updates", *NAMES)
+    ways = [("direct", Direct, {}), ("ours", Ours, {}), *((name, Ours, changed) for name, changed in further.items())]
+    for name, way, settings in ways:
+        agent, batches = build(maze, 0, transitions, options, **settings)
         learner = way(agent)
         for _ in range(updates):
             learner.update(batches())
@@ -227,14 +231,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=6.0, help="time per maze and way (default: 6)")
-    parser.add_argument("--learn", type=int, default=0, help="updates on the simple maze to compare (default: none)")
+    parser.add_argument("--learn", type=int, default=0, help="updates whose losses to compare (default: none)")
     parser.add_argument("--rewards", type=int, default=0, help="updates of the reward model to compare (default: none)")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     console = Console(width=140)
     console.print(speed(arguments.seconds))
     if arguments.learn:
-        console.print(learning(arguments.learn))
+        for maze in LEARNING:
+            console.print(learning(arguments.learn, maze))
     if arguments.rewards:
         console.print(reward_losses(arguments.rewards))
 

@@ -19,7 +19,7 @@ TASKS = Path(__file__).parents[2] / "tasks"
         "point-goal-v1",
         "half-cheetah-velocity",
         "ant-direction",
-        "drafts/hopper",
+        "hopper",
         "drafts/mujoco-full",
     ],
     scope="module",
