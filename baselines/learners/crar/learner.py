@@ -12,8 +12,8 @@ Where this differs from the document's code, and what was chosen:
 
 - One optimiser for the sum, where the code has an RMSProp for each loss. Separate optimisers make every loss's step
   equally large, so that the factors of a sum have to bring the losses into balance: here 10 on the transition loss.
-  `python benchmarks/crar.py --learn 4000` prints, for the simple maze with 2 neurons, the updates per second of both
-  ways and the losses that separate optimisers, Adam on the sum, and Adam with factor 1 end with. Under frozen models
+  `python benchmarks/crar.py --learn 4000` prints the updates per second of both ways, and what losses each ends with on
+  the simple maze and on a small labyrinth (docs/maze.md has them). Under frozen models
   the suite of the simple maze sets the factor to 1 on the target (docs/maze.md).
 - Q's loss is over the action taken alone (the code's is a quarter of it: a mean over four actions, three of which are
   their own targets). The bound is the code's: of the largest squared entry, per
