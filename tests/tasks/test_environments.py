@@ -25,6 +25,7 @@ OPTIONS = {
     "tlbench/HalfCheetahDirection-v1": [{"direction": -1}, {"reset_noise_scale": 0.02}],
     "tlbench/HalfCheetahVelocity-v1": [{"velocity": 1.5}, {"reset_noise_scale": 0.02}],
     "tlbench/Hopper-v5": [
+        {},
         {"reset_noise_scale": 0.02},
         {"mass_scale": 1.5, "damping_scale": 0.5, "gravity_scale": 0.8},
     ],

@@ -238,7 +238,7 @@ def test_a_schedule_of_the_learning_rate_is_followed():
     envs = make_vec_env("CartPole-v1", 4, seed=0)
     kwargs = {"neurons": 4}
     model = CRAR("CRARPolicy", envs, lambda left: 1e-3 * left, 0.5, 20, learning_starts=40, policy_kwargs=kwargs)
-    model.learn(200)  # 40 updates: the last two after 20 of them, at 196 and 200 steps
+    model.learn(200)
     assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-9)
     model.learn(400)
     model._current_progress_remaining = 0.25
