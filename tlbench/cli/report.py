@@ -6,11 +6,9 @@ from collections.abc import Sequence
 
 import typer
 
-from tlbench.analysis.base_models import base_model_cells
 from tlbench.analysis.figures import ReportData
-from tlbench.analysis.predictions import prediction_cells
+from tlbench.analysis.group_tables import group_tables
 from tlbench.analysis.results import Summary
-from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import cells
 from tlbench.cli.show import print_table
 from tlbench.protocol.specs import SuiteSpec
@@ -63,12 +61,8 @@ def print_groups(suite: SuiteSpec, data: ReportData) -> None:
         suite: The suite.
         data: The results.
     """
-    if data.base_models:
-        print_table(f"{suite.id}, transfers by base model", *base_model_cells(data.base_models))
-    if data.predictions:
-        print_table(f"{suite.id}, learned models before the first sample", *prediction_cells(data.predictions))
-    if data.by is not None:
-        print_table(f"{suite.id}, by {data.by}", *setting_cells(data.settings, data.by))
+    for table in group_tables(data):
+        print_table(f"{suite.id}, {table.title}", table.header, table.rows)
 
 
 def _columns(header: list[str], rows: list[list[str]], wanted: Sequence[str]) -> tuple[list[str], list[list[str]]]:

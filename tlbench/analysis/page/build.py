@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from tlbench.analysis.base_models import base_model_cells
 from tlbench.analysis.figures import Drawing, ReportData, alone, looks, save
 from tlbench.analysis.figures.style import COLUMN, THEME, Look
+from tlbench.analysis.group_tables import group_tables
 from tlbench.analysis.page import definitions
 from tlbench.analysis.page.facts import MethodFacts
 from tlbench.analysis.page.svg import embed
-from tlbench.analysis.predictions import prediction_cells
 from tlbench.analysis.results import NOTE_INCOMPLETE_TASKS
-from tlbench.analysis.settings import setting_cells
 from tlbench.analysis.tables import Cells, cells, format_interval
 from tlbench.protocol.specs import SuiteSpec
 
@@ -173,19 +171,14 @@ def _tables(data: ReportData, styles: Mapping[str, Look]) -> list[Table]:
     if rows:
         caption = "Methods against each other"
         found.append(Table("comparisons", caption, header, rows, arms(rows), definitions.COMPARISONS, 2))
-    header, rows = base_model_cells(data.base_models)
-    if rows:
-        found.append(
-            Table("base_models", "Transfers by base model", header, rows, arms(rows), definitions.BASE_MODELS, 3)
-        )
-    header, rows = prediction_cells(data.predictions)
-    if rows:
-        caption = "What learned models promise, and what is found"
-        found.append(Table("predictions", caption, header, rows, arms(rows), definitions.PREDICTIONS, 2))
-    if data.by is not None:
-        header, rows = setting_cells(data.settings, data.by)
-        columns = {data.by: definitions.SETTING, **definitions.SETTINGS}
-        found.append(Table("settings", f"Results by {data.by}", header, rows, [""] * len(rows), columns, 3))
+    columns = {
+        "base_models": (definitions.BASE_MODELS, 3),
+        "predictions": (definitions.PREDICTIONS, 2),
+        "settings": ({str(data.by): definitions.SETTING, **definitions.SETTINGS}, 3),
+    }
+    for name, title, _, _, header, rows in group_tables(data):
+        groups = [""] * len(rows) if name == "settings" else arms(rows)
+        found.append(Table(name, title[0].upper() + title[1:], header, rows, groups, *columns[name]))
     return found
 
 

@@ -8,12 +8,10 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tlbench.analysis.base_models import BaseModelResult, base_model_cells
 from tlbench.analysis.figures import NAMES, ReportData, draw, paper, save
+from tlbench.analysis.group_tables import group_tables
 from tlbench.analysis.page.build import build_page, comparison_cells
 from tlbench.analysis.page.facts import method_facts
-from tlbench.analysis.predictions import PredictionResult, prediction_cells
-from tlbench.analysis.settings import SettingResult, setting_cells
 from tlbench.analysis.tables import Table, flat_csv, latex, render
 from tlbench.protocol.errors import StorageError
 from tlbench.protocol.records import Record
@@ -101,13 +99,7 @@ def tables(data: ReportData) -> dict[str, str]:
             writer.writerow([row.x, row.y, row.tasks, value.estimate, value.low, value.high])
         found["comparisons.csv"] = out.getvalue()
         found["comparisons.tex"] = latex(*comparison_cells(data))
-    if data.base_models:
-        found["base_models.csv"] = flat_csv(BaseModelResult, data.base_models)
-        found["base_models.tex"] = latex(*base_model_cells(data.base_models))
-    if data.predictions:
-        found["predictions.csv"] = flat_csv(PredictionResult, data.predictions)
-        found["predictions.tex"] = latex(*prediction_cells(data.predictions))
-    if data.by is not None:
-        found["settings.csv"] = flat_csv(SettingResult, data.settings)
-        found["settings.tex"] = latex(*setting_cells(data.settings, data.by))
+    for group in group_tables(data):
+        found[f"{group.name}.csv"] = flat_csv(group.kind, group.results)
+        found[f"{group.name}.tex"] = latex(group.header, group.rows)
     return found

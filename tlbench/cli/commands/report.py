@@ -65,9 +65,8 @@ def _report(store: Store, methods: str | None, by: str | None, output: Output, f
 
 def _texts(data: ReportData, output: Output) -> list[str]:
     """The tables in a format: one of them as CSV or JSON, all that there are as Markdown or LaTeX."""
-    from tlbench.analysis.base_models import base_model_cells
-    from tlbench.analysis.predictions import prediction_cells
-    from tlbench.analysis.settings import SettingResult, setting_cells
+    from tlbench.analysis.group_tables import group_tables
+    from tlbench.analysis.settings import SettingResult
     from tlbench.analysis.tables import Format, flat_csv, json_text, latex, markdown, render
 
     if output in (Output.csv, Output.json):
@@ -77,13 +76,7 @@ def _texts(data: ReportData, output: Output) -> list[str]:
     text = markdown if output is Output.markdown else latex
     found = [render(data.summary, cast(Format, output.value), "tasks")]
     found.append(render(data.summary, cast(Format, output.value), "suite"))
-    if data.base_models:
-        found.append(text(*base_model_cells(data.base_models)))
-    if data.predictions:
-        found.append(text(*prediction_cells(data.predictions)))
-    if data.by is not None:
-        found.append(text(*setting_cells(data.settings, data.by)))
-    return found
+    return found + [text(table.header, table.rows) for table in group_tables(data)]
 
 
 def _wanted(store: Store, records: Sequence[Record], methods: str | None) -> list[str] | None:
