@@ -56,6 +56,12 @@ def learning_curves(curves: TaskCurves, bootstrap: Bootstrap) -> tuple[Band, Ban
     return _mean_band(curves, method, bootstrap), _mean_band(curves, control, bootstrap)
 
 
+def return_curves(curves: TaskCurves, bootstrap: Bootstrap) -> tuple[Band, Band]:
+    """Seed-mean returns of the method and of its control, in the task's own units, over the evaluation points."""
+    method, control = curves.returns
+    return _mean_band(curves, method, bootstrap), _mean_band(curves, control, bootstrap)
+
+
 def survival(curves: TaskCurves, bootstrap: Bootstrap) -> tuple[Band, Band]:
     """Share of seeds that have not reached the threshold by each evaluation point, for the method and its control.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,11 @@ class TaskCurves:
         expert_seeds: Seed of the expert of each row, ``[R]``, where a task crosses experts with run seeds; else None.
         max_return: Highest return that the task allows, where there is one.
         window: Number of consecutive points that are averaged before a curve is compared with a threshold.
+        method_returns: The method's returns before anything is normalised, ``[R, P]``: what ``method`` is but where the
+            instances of a family were averaged. None: ``method``.
+        control_returns: The same of the control.
+        budget: Units of the target budget; None where instances differ.
+        unit: What a unit is.
 
     Raises:
         ValueError: If shapes disagree, a value is not finite, references are out of order, the fractions are not a
@@ -64,9 +70,18 @@ class TaskCurves:
     expert_seeds: IntArray | None = None
     max_return: float | None = None
     window: int = 3
+    method_returns: FloatArray | None = None
+    control_returns: FloatArray | None = None
+    budget: int | None = None
+    unit: str = "env_steps"
+
+    _ROWS: ClassVar = ("method", "control", "method_returns", "control_returns")
 
     def __post_init__(self) -> None:
-        for name in ("fractions", "method", "control", "method_bins", "control_bins"):
+        for name in ("method", "control"):
+            if getattr(self, f"{name}_returns") is None:
+                object.__setattr__(self, f"{name}_returns", getattr(self, name))
+        for name in ("fractions", *self._ROWS, "method_bins", "control_bins"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64))
         object.__setattr__(self, "seeds", np.array(self.seeds, dtype=np.int64))
         if self.expert_seeds is not None:
@@ -75,6 +90,8 @@ class TaskCurves:
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.bool_))
         self._check_shapes()
         self.method[self.abstained] = self.control[self.abstained]
+        method_returns, control_returns = self.returns
+        method_returns[self.abstained] = control_returns[self.abstained]
         self.method_bins[self.abstained] = self.control_bins[self.abstained]
         self._check_values()
         for value in vars(self).values():
@@ -90,7 +107,7 @@ class TaskCurves:
         rows, points = self.seeds.size, self.fractions.size
         if rows == 0:
             raise self._fail("there is no run")
-        for name in ("method", "control"):
+        for name in self._ROWS:
             if (shape := getattr(self, name).shape) != (rows, points):
                 raise self._fail(f"{name} has shape {shape}, expected {(rows, points)} (runs, points)")
         bins = self.method_bins.shape
@@ -138,6 +155,13 @@ class TaskCurves:
             return False
         pairs, seeds, experts = len(set(self.keys)), len(set(self.seeds.tolist())), len(set(self.expert_seeds.tolist()))
         return experts > 1 and not pairs == seeds == experts
+
+    @property
+    def returns(self) -> tuple[FloatArray, FloatArray]:
+        """Returns of the method and of its control before anything is normalised, ``[R, P]`` each."""
+        assert self.method_returns is not None
+        assert self.control_returns is not None
+        return self.method_returns, self.control_returns
 
     @property
     def seed_count(self) -> int:
@@ -215,6 +239,10 @@ def average_instances(instances: Sequence[TaskCurves]) -> TaskCurves:
         raise ValueError(f"transfer task {first.task!r}: its instances have no seed in common")
     rows = [[c.keys.index(key) for key in keys] for c in instances]
 
+    def mean_returns(number: int) -> FloatArray:
+        parts = [c.returns[number][index] for c, index in zip(instances, rows, strict=True)]
+        return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
+
     def mean(name: str) -> FloatArray:
         parts = [
             (getattr(c, name)[index] - c.random) / (c.expert - c.random)
@@ -242,4 +270,8 @@ def average_instances(instances: Sequence[TaskCurves]) -> TaskCurves:
         expert_seeds=None if first.expert_seeds is None else first.expert_seeds[rows[0]],
         max_return=float(np.mean(declared)) if len(declared) == len(highest) else None,
         window=first.window,
+        method_returns=mean_returns(0),
+        control_returns=mean_returns(1),
+        budget=first.budget if all(c.budget == first.budget for c in instances) else None,
+        unit=first.unit,
     )

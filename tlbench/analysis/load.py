@@ -120,6 +120,8 @@ def _curves(
         expert_seeds=np.array([record.expert_seed for record in records]) if crossed else None,
         max_return=task.max_return,
         window=suite.smoothing_window,
+        budget=schedule.budget,
+        unit=task.unit,
     )
 
 

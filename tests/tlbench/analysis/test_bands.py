@@ -25,6 +25,13 @@ def test_learning_curves_are_seed_means_with_bands(curves):
     assert (method.estimate < method.high).all()
 
 
+def test_returns_keep_their_units(curves):
+    method, control = bands.return_curves(curves, BOOTSTRAP)
+    np.testing.assert_allclose(method.estimate, curves.method.mean(axis=0))
+    np.testing.assert_allclose(control.estimate, curves.control.mean(axis=0))
+    assert (method.low < method.high).all()
+
+
 def test_survival_falls_from_one(make_curves):
     points = np.linspace(0, 1, 5)
     rows = [[90, 90, 90, 90, 90], [0, 0, 90, 90, 90], [0, 0, 0, 0, 0]]

@@ -126,6 +126,22 @@ def test_instances_are_normalised_before_they_are_averaged(make_curves):
     assert family.threshold == pytest.approx(0.7)
 
 
+def test_returns_of_instances_are_averaged_in_their_own_units(make_curves):
+    easy = make_curves([[10.0, 20.0, 40.0]], np.zeros((1, 3)), expert=100, budget=500)
+    hard = make_curves([[100.0, 200.0, 400.0]], np.full((1, 3), 8.0), expert=1000, budget=500)
+    method, control = average_instances([easy, hard]).returns
+    np.testing.assert_allclose(method, [[55, 110, 220]])
+    np.testing.assert_allclose(control, [[4, 4, 4]])
+    assert average_instances([easy, hard]).budget == 500
+    assert average_instances([easy, make_curves(FLAT, FLAT, budget=600)]).budget is None
+
+
+def test_returns_of_one_instance_are_its_curves_with_the_controls_where_it_abstained(make_curves):
+    curves = make_curves(FLAT * 2, np.ones((2, 3)), abstained=[False, True])
+    np.testing.assert_allclose(curves.returns[0], [FLAT[0], [1, 1, 1]])
+    np.testing.assert_allclose(curves.returns[1], np.ones((2, 3)))
+
+
 def test_the_auc_of_an_average_is_the_average_of_aucs(make_curves):
     rng = np.random.default_rng(0)
     parts = [make_curves(rng.uniform(0, e, (4, 6)), np.zeros((4, 6)), expert=e) for e in (10.0, 300.0)]

@@ -1,5 +1,6 @@
 import itertools
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -97,7 +98,20 @@ def test_unusual_data_are_drawn(make_curves, options):
 
 def test_without_a_scored_task_the_suites_figures_are_missing(make_curves):
     names = {d.name for d in draw(report(make_curves, tasks=("study",)))}
-    assert names == {"gain_heat_map", "learning_curves", "time_to_threshold"}
+    assert names == {"gain_heat_map", "learning_curves", "returns", "time_to_threshold"}
+
+
+def test_returns_are_drawn_against_units_of_budget(make_curves):
+    def ticks(**changes):
+        data = report(make_curves, tasks=("near",))
+        data = replace(data, curves={m: [replace(c, **changes) for c in cs] for m, cs in data.curves.items()})
+        drawing = next(d for d in draw(data) if d.name == "returns")
+        axes = paper(drawing).axes[0]
+        return [label.get_text() for label in axes.get_xticklabels()], axes.get_xlabel()
+
+    assert ticks(budget=300_000) == (["0", "75k", "150k", "225k", "300k"], "steps on the target")
+    assert ticks(budget=2_000_000, unit="samples") == (["0", "500k", "1M", "1.5M", "2M"], "samples of the target")
+    assert ticks() == (["0", "25", "50", "75", "100"], "target budget used (%)")
 
 
 def test_many_methods_get_a_matrix_and_a_look_each(make_curves):

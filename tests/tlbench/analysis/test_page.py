@@ -253,7 +253,7 @@ class TestWriting:
         assert all(path.stat().st_size > 100 for path in written)
         root = tmp_path / "report"
         assert {p.suffix for p in (root / "figures").iterdir()} == {".png", ".pdf"}
-        assert len(list((root / "figures").iterdir())) == 14
+        assert len(list((root / "figures").iterdir())) == 16
         assert sorted(p.name for p in (root / "tables").iterdir()) == [
             f"{table}.{kind}" for table in ("comparisons", "suite", "tasks") for kind in ("csv", "tex")
         ]

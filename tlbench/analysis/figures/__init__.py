@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tlbench.analysis.figures.abstract_space import abstract_spaces
-from tlbench.analysis.figures.curves import learning_grid, profiles, sample_efficiency, survival_grid
+from tlbench.analysis.figures.curves import learning_grid, profiles, return_grid, sample_efficiency, survival_grid
 from tlbench.analysis.figures.data import ReportData, collect
 from tlbench.analysis.figures.drawing import Drawing, Panel, alone, paper
 from tlbench.analysis.figures.heat import gain_map
@@ -20,6 +20,7 @@ NAMES = (
     "gain_heat_map",
     "sample_efficiency",
     "learning_curves",
+    "returns",
     "time_to_threshold",
     "performance_profiles",
     "probability_of_improvement",
@@ -40,6 +41,7 @@ def draw(data: ReportData) -> list[Drawing]:
         gain_map(data),
         sample_efficiency(data, styles),
         learning_grid(data, styles),
+        return_grid(data, styles),
         survival_grid(data, styles),
         profiles(data, styles),
         *improvement(data, styles),

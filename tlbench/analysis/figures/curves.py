@@ -1,4 +1,4 @@
-"""Figures over the budget or over levels: learning, sample efficiency, survival and performance profiles."""
+"""Figures over the budget or over levels: learning, returns, sample efficiency, survival and performance profiles."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ MARKERS_PER_LINE = 6
 GRID_COLUMNS = 3
 MARGINS = (0.48, 0.36, 0.12, 0.08)
 """Of a panel alone, inches: left, bottom, right, top; laying it out would give the same and take longer."""
+
+RETURN_MARGINS = (0.62, 0.36, 0.16, 0.08)
+"""Of a panel with returns, whose numbers are longer."""
+UNITS = {"env_steps": "steps on the target", "samples": "samples of the target", "episodes": "lifetimes on the target"}
 
 Arms = Sequence[tuple[str, Band]]
 
@@ -104,6 +108,47 @@ def learning_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
         _legend(looks, data.learning, data.tasks),
         GRID_COLUMNS,
     )
+
+
+def return_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
+    """Returns in the tasks' own units against the units of budget, one panel per transfer task."""
+
+    def panel(task: str) -> Panel:
+        curves, arms = _first(data, task), data.returns(task)
+
+        def draw(axes: Axes, place: Place) -> None:
+            for i, (arm, band) in enumerate(arms):
+                _line(axes, looks[arm], band, i)
+            _budget_axis(axes, Place(place.left, bottom=False))
+            if curves.budget is not None:
+                ticks = axes.get_xticks()
+                axes.set_xticks(ticks, [_short(curves.budget * tick) for tick in ticks])
+            if place.bottom:
+                axes.set_xlabel(UNITS.get(curves.unit, curves.unit) if curves.budget else "target budget used (%)")
+            if place.left:
+                axes.set_ylabel("return")
+
+        ends = "; ".join(f"{looks[arm].label} {b.estimate[0]:.4g} to {b.estimate[-1]:.4g}" for arm, b in arms)
+        alt = f"Mean return on {task}. From the first to the last point: {ends}."
+        return Panel(task, alt, draw, 1.75, 2.9, task_note(curves), RETURN_MARGINS)
+
+    return Drawing(
+        "returns",
+        "Returns against target samples",
+        "Mean over seeds of the return of the evaluations, in the task's own units and averaged over the instances of "
+        "a family, against what was spent on a target. Shaded: pointwise 95 % intervals.",
+        [panel(task) for task in data.tasks],
+        _legend(looks, data.returns, data.tasks),
+        GRID_COLUMNS,
+    )
+
+
+def _short(number: float) -> str:
+    """A count in as few characters as an axis has room for."""
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
 
 
 def survival_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:

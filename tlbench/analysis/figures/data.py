@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from tlbench.analysis.bands import Band, learning_curves, sample_efficiency, survival
+from tlbench.analysis.bands import Band, learning_curves, return_curves, sample_efficiency, survival
 from tlbench.analysis.base_models import BaseModelResult, base_model_results
 from tlbench.analysis.bootstrap import Bootstrap
 from tlbench.analysis.curves import TaskCurves
@@ -27,7 +27,8 @@ from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec
 
-Kind = Literal["learning", "survival"]
+Kind = Literal["learning", "returns", "survival"]
+BANDS = {"learning": learning_curves, "returns": return_curves, "survival": survival}
 
 BAND_REPETITIONS = 10_000
 """Resamples behind the bands of curves: they have many points and are read by eye."""
@@ -110,14 +111,17 @@ class ReportData:
         """Learning curves on a transfer task: controls, then methods, those that ran it."""
         return self._banded("learning", task)
 
+    def returns(self, task: str) -> list[tuple[str, Band]]:
+        """Returns on a transfer task in its own units: controls, then methods, those that ran it."""
+        return self._banded("returns", task)
+
     def survival(self, task: str) -> list[tuple[str, Band]]:
         """Shares of seeds below the threshold on a transfer task: controls, then methods, those that ran it."""
         return self._banded("survival", task)
 
     def _banded(self, kind: Kind, task: str) -> list[tuple[str, Band]]:
         if (kind, task) not in self._cache:
-            function = learning_curves if kind == "learning" else survival
-            methods = {m: function(c, self.bands) for m in self.methods if (c := self.task_curves(m, task))}
+            methods = {m: BANDS[kind](c, self.bands) for m in self.methods if (c := self.task_curves(m, task))}
             found: list[tuple[str, Band]] = []
             for control in dict.fromkeys(self.controls.values()):
                 source = self.control_curves(control, task)
@@ -132,7 +136,10 @@ class ReportData:
             return [c for c in self.curves[arm] if c.scored]
         found = (self.control_curves(arm, task) for task in self.tasks)
         nobody = [(curves, np.zeros(curves.seeds.size, bool)) for _, curves in filter(None, found) if curves.scored]
-        return [replace(c, method=c.control, method_bins=c.control_bins, abstained=none) for c, none in nobody]
+        return [
+            replace(c, method=c.control, method_returns=c.returns[1], method_bins=c.control_bins, abstained=none)
+            for c, none in nobody
+        ]
 
     @property
     def arms(self) -> tuple[str, ...]:
