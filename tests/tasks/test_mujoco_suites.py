@@ -18,6 +18,7 @@ TASKS = Path(__file__).parents[2] / "tasks"
         "point-goal",
         "point-goal-v1",
         "half-cheetah-velocity",
+        "half-cheetah-direction",
         "ant-direction",
         "hopper",
         "drafts/mujoco-full",
