@@ -66,10 +66,35 @@ def test_a_method_that_was_run_here_is_not_mixed_with_its_submission(call: Call)
     assert "not from the leaderboard, as it was run here: spam-vpg 1" in result.stderr
 
 
+def test_a_control_of_ones_own_is_not_filled_up_with_other_runs(call: Call) -> None:
+    """Published methods are paired with published controls where one's own are missing; the row is one's own."""
+    fill("finetune-vpg", seeds=3)
+    alone, beside = rows(call("runs")), rows(call("runs", "--board", "board"))
+    assert beside["scratch-vpg", "close"] == alone["scratch-vpg", "close"]
+    assert (beside["scratch-vpg", "close"]["seeds"], beside["spam-vpg", "close"]["seeds"]) == (3, 8)
+
+
+def test_a_suites_file_names_ones_own_results_too(call: Call) -> None:
+    fill("finetune-vpg")
+    for name in ("small.toml", "small", "small-v1"):
+        assert ("finetune-vpg", "close") in rows(call("runs", "--board", "board", "--suite", name)), name
+
+
+def test_quick_results_are_told_that_nothing_compares_with_them(call: Call) -> None:
+    store = Store(Path("runs"), SUITE.quick_form())
+    store.open()
+    result = call("runs", "--board", "board", "--suite", "small")
+    assert {method for method, _ in rows(call("--board", "board", "--suite", "small.toml"))} == {
+        "spam-vpg",
+        "scratch-vpg",
+    }
+    assert "unknown suite 'small'" in result.stderr  # the name is the real suite's, which isn't installed
+
+
 def test_without_results_of_ones_own_a_suite_must_be_named(call: Call) -> None:
     result = call("--board", "board")
     assert result.exit_code == 1
-    assert "runs holds no results: run `tlbench evaluate` first" in result.stderr
+    assert "runs holds no results: name its folder, or a suite with --suite" in result.stderr
     shown = rows(call("--board", "board", "--suite", "small.toml"))
     assert {method for method, _ in shown} == {"spam-vpg", "scratch-vpg"}
 
@@ -84,9 +109,17 @@ def test_only_the_methods_asked_for_are_read(call: Call) -> None:
 
 
 def test_a_board_without_the_suite_says_so(call: Call) -> None:
+    Path("empty").mkdir()
     result = call("--board", "empty", "--suite", "small.toml")
     assert result.exit_code == 1
     assert "the leaderboard has no submission on small-v1 that could be shown" in result.stderr
+    fill("finetune-vpg")
+    beside = call("runs", "--board", "empty")
+    assert {method for method, _ in rows(beside)} == {"finetune-vpg", "scratch-vpg"}
+    assert "the leaderboard has no submission on small-v1 (digest " in beside.stderr
+    typo = call("runs", "--board", "typo")
+    assert typo.exit_code == 1
+    assert "there is no leaderboard in typo" in typo.stderr
 
 
 def test_settings_that_differ_between_tasks_are_left_out(call: Call) -> None:
@@ -101,5 +134,5 @@ def test_settings_that_differ_between_tasks_are_left_out(call: Call) -> None:
     tuned = assemble(SUITE, runs, experts, method="finetune-vpg", about=about)
     Board.local(Path("board")).add(tuned.to_bytes(), {SUITE.id: SUITE})
     result = call("--board", "board", "--suite", "small.toml")
-    assert "left out, as its settings differ between transfer tasks: finetune-vpg 1" in result.stderr
+    assert "not shown, as its settings differ between transfer tasks: finetune-vpg 1" in result.stderr
     assert {method for method, _ in rows(result)} == {"spam-vpg", "scratch-vpg"}

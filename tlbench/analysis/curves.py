@@ -47,6 +47,7 @@ class TaskCurves:
         control_returns: The same of the control.
         budget: Units of the target budget; None where instances differ.
         unit: What a unit is.
+        measure: What the values of curves are called.
 
     Raises:
         ValueError: If shapes disagree, a value is not finite, references are out of order, the fractions are not a
@@ -74,6 +75,7 @@ class TaskCurves:
     control_returns: FloatArray | None = None
     budget: int | None = None
     unit: str = "env_steps"
+    measure: str = "return"
 
     _ROWS: ClassVar = ("method", "control", "method_returns", "control_returns")
 
@@ -121,12 +123,14 @@ class TaskCurves:
             raise self._fail(f"window must lie in 1..{points} (the number of points), got {self.window}")
 
     def _check_values(self) -> None:
-        for name in ("method", "control"):
+        for name in self._ROWS:
             bad = np.argwhere(~np.isfinite(getattr(self, name)))
             if bad.size:
                 row, point = bad[0]
                 where = f"seed {self.seeds[row]}, point {point}"
-                raise self._fail(f"{name} curve is not finite ({where}; {len(bad)} such values)")
+                raise self._fail(
+                    f"{name.removesuffix('_returns')} curve is not finite ({where}; {len(bad)} such values)"
+                )
         for name in ("method_bins", "control_bins"):
             if np.isinf(getattr(self, name)).any():
                 raise self._fail(f"{name} holds infinite values")
@@ -274,4 +278,5 @@ def average_instances(instances: Sequence[TaskCurves]) -> TaskCurves:
         control_returns=mean_returns(1),
         budget=first.budget if all(c.budget == first.budget for c in instances) else None,
         unit=first.unit,
+        measure=first.measure,
     )

@@ -34,20 +34,21 @@ def method_labels(records: Iterable[Record]) -> dict[tuple[str, str], str]:
     return {pair: pair[0] if ids.count(pair[0]) == 1 else f"{pair[0]}#{pair[1][:8]}" for pair in pairs}
 
 
-def load_curves(suite: SuiteSpec, records: Sequence[Record]) -> Curves:
+def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[Record] = ()) -> Curves:
     """Build the curves of every method in a set of records.
 
     Args:
         suite: The suite that the records were made on.
-        records: Runs, controls included; all with the suite's digest.
+        records: Runs, and controls that are methods to be shown as well; all with the suite's digest.
+        controls: More controls, which runs are paired with and which are not shown as methods.
 
     Raises:
         ValueError: If a record has another digest.
     """
-    foreign = next((record for record in records if record.digest != suite.digest), None)
+    foreign = next((record for record in (*records, *controls) if record.digest != suite.digest), None)
     if foreign is not None:
         raise ValueError(f"record {foreign.key[:12]} was made with another digest than {suite.id}'s")
-    by_key = {record.key: record for record in records}
+    by_key = {record.key: record for record in (*controls, *records)}
     grouped, notes = _group(records, by_key)
     methods: dict[str, list[TaskCurves]] = {}
     for label, transfers in grouped.items():
@@ -122,6 +123,7 @@ def _curves(
         window=suite.smoothing_window,
         budget=schedule.budget,
         unit=task.unit,
+        measure="score" if task.evaluator == "alignment" else "return",
     )
 
 

@@ -67,13 +67,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def store_folders(root: Path) -> list[Path]:
+    """The folders that say that they are stores: this one, or those in it."""
+    return [root] if (root / MANIFEST).exists() else sorted(p.parent for p in root.glob(f"*/{MANIFEST}"))
+
+
 def find_stores(root: Path) -> list[Store]:
     """The stores in a folder of results: itself, or one per suite below it.
 
     Raises:
         TlbenchError: If there is none, or one is damaged.
     """
-    folders = [root] if (root / MANIFEST).exists() else sorted(p.parent for p in root.glob(f"*/{MANIFEST}"))
+    folders = store_folders(root)
     if not folders:
         raise TlbenchError(f"{root} holds no results: run `tlbench evaluate` first, or name its --out folder")
     stores = []

@@ -111,7 +111,22 @@ def test_returns_are_drawn_against_units_of_budget(make_curves):
 
     assert ticks(budget=300_000) == (["0", "75k", "150k", "225k", "300k"], "steps on the target")
     assert ticks(budget=2_000_000, unit="samples") == (["0", "500k", "1M", "1.5M", "2M"], "samples of the target")
+    assert ticks(budget=112_500)[0] == ["0", "28.12k", "56.25k", "84.38k", "112.5k"]
     assert ticks() == (["0", "25", "50", "75", "100"], "target budget used (%)")
+
+
+def test_panels_say_their_own_units_where_these_differ(make_curves):
+    data = report(make_curves, tasks=("home", "near", "away", "study"))
+    units = {"home": {"unit": "samples", "measure": "score"}, "study": {"unit": "episodes"}}
+    curves = {m: [replace(c, budget=100, **units.get(c.task, {})) for c in cs] for m, cs in data.curves.items()}
+    drawing = next(d for d in draw(replace(data, curves=curves)) if d.name == "returns")
+    labels = [(axes.get_xlabel(), axes.get_ylabel()) for axes in paper(drawing).axes[:4]]
+    assert labels == [
+        ("samples of the target", "score"),
+        ("steps on the target", "return"),
+        ("steps on the target", "return"),
+        ("lifetimes on the target", "return"),
+    ]
 
 
 def test_many_methods_get_a_matrix_and_a_look_each(make_curves):

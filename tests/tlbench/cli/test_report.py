@@ -139,3 +139,17 @@ def test_a_method_that_is_its_own_control_is_no_reference(runs):
     data = collect(store.suite, records)
     assert data.controls == {"finetune-vpg": "finetune-vpg without knowledge"}
     assert data.arms == ("finetune-vpg without knowledge", "finetune-vpg")
+
+
+def test_of_two_published_versions_the_newer_is_shown(tmp_path):
+    result = run(tmp_path, "--published", "--suite", "point-goal-v2", "--methods", "maml", "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert {row["method"] for row in json.loads(result.stdout)} == {"maml"}
+    assert "not shown, as there is a newer version: maml 1 (" in result.stderr
+
+
+def test_a_file_is_no_folder_of_results(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = run(tmp_path / "file")
+    assert result.exit_code == 1
+    assert "holds no results" in result.stderr

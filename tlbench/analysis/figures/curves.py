@@ -112,6 +112,7 @@ def learning_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
 
 def return_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
     """Returns in the tasks' own units against the units of budget, one panel per transfer task."""
+    several = len({(c.measure, _units(c)) for task in data.tasks for c in [_first(data, task)]}) > 1
 
     def panel(task: str) -> Panel:
         curves, arms = _first(data, task), data.returns(task)
@@ -123,10 +124,10 @@ def return_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
             if curves.budget is not None:
                 ticks = axes.get_xticks()
                 axes.set_xticks(ticks, [_short(curves.budget * tick) for tick in ticks])
-            if place.bottom:
-                axes.set_xlabel(UNITS.get(curves.unit, curves.unit) if curves.budget else "target budget used (%)")
-            if place.left:
-                axes.set_ylabel("return")
+            if place.bottom or several:
+                axes.set_xlabel(_units(curves))
+            if place.left or several:
+                axes.set_ylabel(curves.measure)
 
         ends = "; ".join(f"{looks[arm].label} {b.estimate[0]:.4g} to {b.estimate[-1]:.4g}" for arm, b in arms)
         alt = f"Mean return on {task}. From the first to the last point: {ends}."
@@ -143,12 +144,17 @@ def return_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
     )
 
 
+def _units(curves: TaskCurves) -> str:
+    """What the axis of the budget counts."""
+    return "target budget used (%)" if curves.budget is None else UNITS.get(curves.unit, curves.unit)
+
+
 def _short(number: float) -> str:
     """A count in as few characters as an axis has room for."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
+            return f"{number / size:.4g}{letter}"
+    return f"{number:.4g}"
 
 
 def survival_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:

@@ -185,6 +185,7 @@ def collect(
     bootstrap: Bootstrap | None = None,
     by: str | None = None,
     experts: Sequence[Record] = (),
+    controls: Sequence[Record] = (),
 ) -> ReportData:
     """The data of a report.
 
@@ -195,20 +196,20 @@ def collect(
         bootstrap: Source of resamples for all results; default 50,000, seed 0.
         by: A setting to group results by as well: ``name`` of the method's, or ``learner.name``.
         experts: Records of experts' training, for their losses.
+        controls: Controls that runs are paired with, and that are not methods to be shown.
 
     Raises:
         TlbenchError: If no method wanted has a run with its control, or none of these has the setting.
     """
     runs = [r for r in records if r.method is not None and (wanted is None or r.method.id in wanted)]
-    keys, control_keys = {r.key for r in runs}, {r.control_key for r in runs}
-    loaded = load_curves(suite, [*runs, *(r for r in records if r.key in control_keys and r.key not in keys)])
+    loaded = load_curves(suite, runs, [*records, *controls])
     ids = {r.method.id for r in runs if r.method is not None}
     curves = {label: tasks for label, tasks in loaded.methods.items() if label.partition("#")[0] in ids}
     if not curves:
         raise TlbenchError(f"there is no finished run with its control on {suite.id} yet")
-    controls = _controls(records, runs)
+    control_names = _controls([*records, *controls], runs)
     if wanted is None:
-        order = sorted(curves, key=lambda label: (controls[label] == label, label))
+        order = sorted(curves, key=lambda label: (control_names[label] == label, label))
     else:
         order = sorted(curves, key=lambda label: (wanted.index(label.partition("#")[0]), label))
     curves = {label: curves[label] for label in order}
@@ -218,7 +219,7 @@ def collect(
     return ReportData(
         curves=curves,
         summary=summary,
-        controls={label: controls[label] for label in order},
+        controls={label: control_names[label] for label in order},
         tasks=tuple(name for name in suite.transfers if name in shown),
         notes=tuple(n for n in loaded.notes if n.partition(":")[0].partition("#")[0] in ids),
         embeddings=embeddings(runs),

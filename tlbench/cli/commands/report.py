@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from tlbench.cli.boards import BoardOption, open_board
+from tlbench.cli.boards import DEFAULT_BOARD, open_board
+from tlbench.protocol.errors import TlbenchError
 
 if TYPE_CHECKING:
     from tlbench.analysis.figures import ReportData
+    from tlbench.execution.store import Store
     from tlbench.leaderboard.board import Board
     from tlbench.protocol.records import Record
     from tlbench.protocol.specs import SuiteSpec
@@ -38,17 +40,23 @@ class _Source:
         origin: Where it lies, for messages.
         records: Runs, controls included.
         experts: Records of experts' training.
+        controls: Controls that are not to be shown themselves.
+        notes: What else a reader should know, one line each.
     """
 
     suite: SuiteSpec
     origin: str
     records: list[Record]
     experts: list[Record]
+    controls: list[Record] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def command(
     runs: Annotated[Path, typer.Argument(help="Folder of results.")] = Path("runs"),
-    suite: Annotated[str | None, typer.Option(help="Only this suite (its id, such as classic-v1, or name).")] = None,
+    suite: Annotated[
+        str | None, typer.Option(help="Only this suite: its id, such as classic-v1, name or file.")
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods, comma-separated.")] = None,
     by: Annotated[
         str | None, typer.Option(help="Group by a setting as well: key of the method's, learner.key of its learner's.")
@@ -58,56 +66,83 @@ def command(
     published: Annotated[
         bool, typer.Option("--published", help="Show what is on the leaderboard, too; with --suite, on its own.")
     ] = False,
-    board: BoardOption = None,
+    board: Annotated[
+        Path | None, typer.Option(help=f"The same, with the leaderboard in this folder (--published: {DEFAULT_BOARD}).")
+    ] = None,
 ) -> None:
     """Show the tables of all results in a folder, with 95 % intervals; --out writes a page with figures as well."""
-    others = open_board(board) if published or board is not None else None
+    from tlbench.execution.store import Store
+
+    others = _board(board) if published or board is not None else None
     stores = _stores(runs, suite, others)
     for store in stores:
         folder = out if out is None or len(stores) == 1 else out / store.suite.id
-        _report(_with_published(store, others, methods), methods, by, format_, folder)
+        source = _Source(store.suite, str(runs), [], [])
+        if isinstance(store, Store):
+            experts = [] if out is None else list(store.expert_records())  # for figures alone
+            source = _Source(store.suite, str(store.folder), list(store.records()), experts)
+        _report(_with_published(source, others, methods), methods, by, format_, folder)
 
 
-def _stores(runs: Path, suite: str | None, board: Board | None) -> list[_Source]:
+def _board(folder: Path | None) -> Board:
+    if folder is not None and not folder.exists():
+        raise TlbenchError(f"there is no leaderboard in {folder}; --published shows the one that comes with tlbench")
+    return open_board(folder)
+
+
+@dataclass(frozen=True)
+class _NoStore:
+    """A suite of which there are no results of one's own."""
+
+    suite: SuiteSpec
+
+
+def _stores(runs: Path, suite: str | None, board: Board | None) -> Sequence[Store | _NoStore]:
     """What is in a folder, of one suite or of all; nothing but the suite where a leaderboard has the rest."""
-    from tlbench.execution.store import find_stores
+    from tlbench.execution.store import find_stores, store_folders
     from tlbench.protocol.discovery import find_suite
-    from tlbench.protocol.errors import TlbenchError
 
-    try:
-        stores = find_stores(runs)
-    except TlbenchError:
-        if board is None or suite is None or (runs.exists() and any(runs.iterdir())):
-            raise
-        stores = []
-    found = [store for store in stores if suite in (None, store.suite.id)]
-    found = found or [store for store in stores if suite == store.suite.name]
+    if board is not None and not store_folders(runs):
+        if suite is None:
+            raise TlbenchError(f"{runs} holds no results: name its folder, or a suite with --suite")
+        return [_NoStore(find_suite(suite))]
+    stores = find_stores(runs)
+    if suite is None:
+        return stores
+    if suite.endswith(".toml"):
+        spec = find_suite(suite)
+        found = [store for store in stores if store.suite.digest == spec.digest]
+    else:
+        named = [store for store in stores if store.suite.name == suite and store.suite.submittable]
+        newest = sorted(named, key=lambda store: store.suite.version)[-1:]
+        found = [store for store in stores if store.suite.id == suite] or newest
     if found:
-        return [
-            _Source(store.suite, str(store.folder), list(store.records()), list(store.expert_records()))
-            for store in found
-        ]
-    if board is None or suite is None:
-        raise TlbenchError(f"{runs} holds no results of {suite}")
-    return [_Source(find_suite(suite), str(runs), [], [])]
+        return found
+    if board is None:
+        listed = ", ".join(sorted(store.suite.id for store in stores))
+        raise TlbenchError(f"{runs} holds no results of {suite}; it holds: {listed}")
+    return [_NoStore(find_suite(suite))]
 
 
 def _with_published(source: _Source, board: Board | None, methods: str | None) -> _Source:
     """A folder's records, and beside them a leaderboard's."""
     from tlbench.cli.published import methods_of, published
-    from tlbench.protocol.errors import TlbenchError
 
     if board is None:
         return source
     own = {r.method.id for r in source.records if r.method is not None}
     wanted = _wanted(source, own | methods_of(board, source.suite), methods)
-    found = published(board, source.suite, source.records, wanted)
-    for note in found.notes:
-        typer.echo(note, err=True)
+    found = published(board, source.suite, source.records, source.experts, wanted)
     if not source.records and not found.runs:
         raise TlbenchError(f"the leaderboard has no submission on {source.suite.id} that could be shown")
-    records, experts = [*source.records, *found.runs], [*source.experts, *found.experts]
-    return replace(source, origin=f"{source.origin} with the leaderboard", records=records, experts=experts)
+    return _Source(
+        source.suite,
+        f"{source.origin} with the leaderboard",
+        [*source.records, *found.runs],
+        [*source.experts, *found.experts],
+        found.controls,
+        found.notes,
+    )
 
 
 def _report(source: _Source, methods: str | None, by: str | None, output: Output, folder: Path | None) -> None:
@@ -116,7 +151,8 @@ def _report(source: _Source, methods: str | None, by: str | None, output: Output
 
     known = {r.method.id for r in source.records if r.method is not None}
     wanted = _wanted(source, known, methods)
-    data = collect(source.suite, source.records, wanted, by=by, experts=source.experts)
+    data = collect(source.suite, source.records, wanted, by=by, experts=source.experts, controls=source.controls)
+    data = replace(data, notes=(*data.notes, *source.notes))
     if folder is not None:
         _write(folder, source, data)
     if output is Output.terminal:
@@ -124,6 +160,8 @@ def _report(source: _Source, methods: str | None, by: str | None, output: Output
         print_groups(source.suite, data)
     else:
         typer.echo("\n".join(_texts(data, output)), nl=False)
+        for note in source.notes:
+            typer.echo(note, err=True)
 
 
 def _texts(data: ReportData, output: Output) -> list[str]:
@@ -145,7 +183,6 @@ def _texts(data: ReportData, output: Output) -> list[str]:
 def _wanted(source: _Source, known: Collection[str], methods: str | None) -> list[str] | None:
     """Ids of the methods asked for, in that order; None for all."""
     from tlbench.protocol.discovery import aliases
-    from tlbench.protocol.errors import TlbenchError
 
     if not methods:
         return None
