@@ -50,13 +50,18 @@ class Outcome:
 def missing_nodes(plan: Plan, store: Store) -> list[Node]:
     """The nodes of a plan that are not in the store; damaged ones are set aside and count as missing.
 
-    Experts and knowledge are wanted only if a missing run needs them.
+    Knowledge and the weights of experts are wanted only if a missing run needs them; the record of an expert's training
+    is wanted in any case, as a submission holds it.
     """
     runs: list[Node] = [n for n in (*plan.controls, *plan.runs) if store.find_record(n.name, n.key) is None]
     wanted = {k.key for run in runs if (k := getattr(run, "knowledge", None)) is not None}
     knowledge: list[Node] = [k for k in plan.knowledge if k.key in wanted and store.find_knowledge(k.key) is None]
     needed = {e.key for k in knowledge if isinstance(k, KnowledgeNode) for e in k.experts}
-    experts: list[Node] = [e for e in plan.experts if e.key in needed and store.find_expert(e.key) is None]
+    experts: list[Node] = [
+        e
+        for e in plan.experts
+        if not store.has_expert_record(e.key) or (e.key in needed and store.find_expert(e.key) is None)
+    ]
     return [*experts, *knowledge, *runs]
 
 

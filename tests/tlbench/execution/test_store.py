@@ -22,6 +22,7 @@ from tlbench.execution.selection import MethodChoice
 from tlbench.execution.store import Store, find_stores, write_atomically
 from tlbench.protocol.errors import StorageError, TlbenchError
 from tlbench.protocol.interface import Knowledge
+from tlbench.protocol.records import checksum
 from tlbench.protocol.specs import SuiteSpec
 
 CHOICE = MethodChoice("finetune-vpg")
@@ -58,6 +59,20 @@ def test_a_finished_store_lacks_nothing(store: Store, plan: Plan) -> None:
     assert len(list(store.records())) == 2
     assert len(list(store.expert_records())) == 1
     assert [s.suite for s in find_stores(store.folder.parent)] == [s.suite for s in find_stores(store.folder)]
+
+
+def test_a_finished_store_wants_the_records_of_its_experts(store: Store, plan: Plan) -> None:
+    """A submission holds them; of the weights nothing is wanted any more."""
+    one(store, "experts", ".safetensors").unlink()
+    assert missing_nodes(plan, store) == []
+    record = one(store, "experts")
+    text = record.read_text()
+    record.unlink()
+    assert missing_nodes(plan, store) == [*plan.experts]
+    content = {**json.loads(text), "digest": "0" * 64}
+    del content["checksum"]
+    record.write_text(json.dumps({**content, "checksum": checksum(content)}))
+    assert missing_nodes(plan, store) == [*plan.experts]
 
 
 HARM: dict[str, Callable[[bytes], bytes]] = {
