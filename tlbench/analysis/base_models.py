@@ -64,9 +64,10 @@ def base_model_results(
     for record in records:
         if record.method is not None:
             for task in record.transfers:
-                key = labels[record.method.id, record.config_hash], task, record.expert_seed
+                label = labels[record.method.id, record.config_hash]
                 found = record.diagnostics.get("alignment")
-                facts.setdefault(key, []).append(found if isinstance(found, Mapping) else {})
+                for base_model in {record.expert_seed, None}:  # None: all runs, where seeds have a base model each
+                    facts.setdefault((label, task, base_model), []).append(found if isinstance(found, Mapping) else {})
     return tuple(
         _result(method, task, base_model, facts.get((method, task.task, base_model), []), bootstrap)
         for method, tasks in curves.items()

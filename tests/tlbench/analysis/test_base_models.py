@@ -74,10 +74,12 @@ def test_tasks_without_crossed_base_models_are_passed_over(make_curves):
     assert base_model_results({"m": [make_curves(np.zeros((2, 4)), np.zeros((2, 4)))]}, [], Bootstrap(50)) == ()
 
 
-def test_runs_with_a_base_model_each_are_one_group_if_they_tell_of_alignment(make_curves):
+@pytest.mark.parametrize("experts", [(0, 1, 2), (None, None, None)], ids=["as runs record it", "none"])
+def test_runs_with_a_base_model_each_are_one_group_if_they_tell_of_alignment(make_curves, experts):
     returns = np.array([20.0, 40.0, 60.0])[:, None].repeat(4, axis=1)
     curves = {"component": [make_curves(returns, np.zeros((3, 4)))]}
-    runs = [record(None, 0, True, BASE, ()), record(None, 1, False), record(None, 2, False, POINT)]
+    told = [(True, BASE, ()), (False,), (False, POINT)]
+    runs = [record(base_model, seed, *told[seed]) for seed, base_model in enumerate(experts)]
     (only,) = base_model_results(curves, runs, Bootstrap(500))
     assert (only.base_model, only.runs, only.aligned, only.mirrored) == (None, 3, 1, 1)
     assert only.score.estimate == pytest.approx(40)
