@@ -50,8 +50,8 @@ class Outcome:
 def missing_nodes(plan: Plan, store: Store) -> list[Node]:
     """The nodes of a plan that are not in the store; damaged ones are set aside and count as missing.
 
-    Knowledge and the weights of experts are wanted only if a missing run needs them; the record of an expert's training
-    is wanted in any case, as a submission holds it.
+    Experts and knowledge are wanted only if a missing run needs them, but for an expert whose record is damaged or of
+    another suite: as long as it lies there, nothing can be submitted.
     """
     runs: list[Node] = [n for n in (*plan.controls, *plan.runs) if store.find_record(n.name, n.key) is None]
     wanted = {k.key for run in runs if (k := getattr(run, "knowledge", None)) is not None}
@@ -60,7 +60,7 @@ def missing_nodes(plan: Plan, store: Store) -> list[Node]:
     experts: list[Node] = [
         e
         for e in plan.experts
-        if not store.has_expert_record(e.key) or (e.key in needed and store.find_expert(e.key) is None)
+        if store.has_unusable_expert(e.key) or (e.key in needed and store.find_expert(e.key) is None)
     ]
     return [*experts, *knowledge, *runs]
 

@@ -228,14 +228,14 @@ class Store:
             return None
         return record
 
-    def has_expert_record(self, key: str) -> bool:
-        """Whether the record of an expert's training is there, sound and of this suite; its weights may be gone."""
+    def has_unusable_expert(self, key: str) -> bool:
+        """Whether the record of an expert's training is there, and damaged or of another suite."""
         path = self.folder / "experts" / f"{key}.json"
         try:
-            return path.exists() and read_record(path).digest == self.suite.digest
+            return path.exists() and read_record(path).digest != self.suite.digest
         except TlbenchError:
             self._set_aside(path)
-            return False
+            return True
 
     def load_expert(self, key: str) -> tuple[Params, Record]:
         """An expert's parameters and the record of its training.
