@@ -80,7 +80,7 @@ def test_a_suites_file_names_ones_own_results_too(call: Call) -> None:
         assert ("finetune-vpg", "close") in rows(call("runs", "--board", "board", "--suite", name)), name
 
 
-def test_quick_results_are_told_that_nothing_compares_with_them(call: Call) -> None:
+def test_a_suites_name_never_means_quick_results(call: Call) -> None:
     store = Store(Path("runs"), SUITE.quick_form())
     store.open()
     result = call("runs", "--board", "board", "--suite", "small")

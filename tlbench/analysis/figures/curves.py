@@ -130,7 +130,7 @@ def return_grid(data: ReportData, looks: dict[str, Look]) -> Drawing:
                 axes.set_ylabel(curves.measure)
 
         ends = "; ".join(f"{looks[arm].label} {b.estimate[0]:.4g} to {b.estimate[-1]:.4g}" for arm, b in arms)
-        alt = f"Mean return on {task}. From the first to the last point: {ends}."
+        alt = f"Mean {curves.measure} on {task}. From the first to the last point: {ends}."
         return Panel(task, alt, draw, 1.75, 2.9, task_note(curves), RETURN_MARGINS)
 
     return Drawing(
