@@ -32,7 +32,8 @@ samples are paid for), or their disagreement along its virtual episodes; among t
 each warmed up to be scored. Every source has its own budget here, so with all of them visited the choice is one of
 order; ``visits`` leaves out the rest, which gives the comparison at fewer samples that the document shows.
 
-The control is `scratch-trpo`: all methods of the comparison share the axis of target samples, and its start.
+The control is `scratch-trpo`: all methods of the comparison share the axis of target samples, and its start. A gain
+over it is of models and of transfer together; `scratch-model-based` is the same course without what is carried.
 """
 
 from __future__ import annotations
@@ -40,13 +41,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
-from gymnasium import spaces
-
 from tlbench.baselines.common_interface import common_interface
 from tlbench.baselines.learners.agent import ModelAgent
 from tlbench.baselines.model_based.choosing import choose
-from tlbench.baselines.model_based.config import ModelBasedConfig
+from tlbench.baselines.model_based.config import MultitaskConfig
 from tlbench.baselines.model_based.course import Build, Course
+from tlbench.baselines.model_based.on_target import learn_on_models, unsupported_by_models
 from tlbench.baselines.model_based.shared import SharedModels, fits
 from tlbench.protocol.interface import (
     BudgetedTask,
@@ -63,7 +63,7 @@ from tlbench.protocol.interface import (
 class ModelBasedMultitask(Method):
     """Learns dynamics shared by all tasks and trains policies on them, before and between real samples."""
 
-    Config = ModelBasedConfig
+    Config = MultitaskConfig
     id = "model-based-multitask"
     seconds_per_unit = 1.5e-3
     learners = ("trpo",)
@@ -89,7 +89,7 @@ class ModelBasedMultitask(Method):
         if any(unsupported_by_models(source.interface) for source in sources):
             return None
         rng = ctx.rng()
-        shared = SharedModels(common_interface(sources), self.config, rng)
+        shared = SharedModels(common_interface(sources), self.config, rng, self.config.fresh_share)
         courses = {
             number: Course(source, shared, ctx.learner_config, _fresh_agents(ctx, int(rng.integers(2**31))))
             for number, source in enumerate(sources)
@@ -103,7 +103,7 @@ class ModelBasedMultitask(Method):
             course = courses.pop(choice.number)
             if not choice.scores:  # else it has been warmed up
                 course.renew()
-                course.warm_up()
+                course.warm_up(self.config.warm_up_updates)
             course.alternate(self.config.source_stages)
             course.finish()
             order.append(choice.number)
@@ -111,7 +111,7 @@ class ModelBasedMultitask(Method):
             errors.append(list(course.errors))
         for course in courses.values():
             course.finish()  # what was collected there for a score is paid for
-        return shared.knowledge(
+        return shared.knowledge(self.config.kept_segments,
             {"source_order": order, "source_scores": scores, "source_model_errors": errors,
              "source_model_updates": shared.fitter.updates}
         )  # fmt: skip
@@ -121,34 +121,12 @@ class ModelBasedMultitask(Method):
         if knowledge is None:
             learn_from_scratch(target, ctx)
             return
-        shared = SharedModels(target.interface, self.config, ctx.rng())
+        shared = SharedModels(target.interface, self.config, ctx.rng(), self.config.fresh_share)
         carried = fits(knowledge, target.interface)
         if carried:
             shared.load(knowledge)
         ctx.diagnostics["carried_share"] = float(carried)
-        course = Course(target, shared, ctx.learner_config, lambda *args: cast(ModelAgent, ctx.build(*args)))
-        course.warm_up()
-        if carried:
-            ctx.diagnostics["predicted_return_at_0"] = course.imagine().mean_return
-        try:
-            course.alternate(self.config.target_stages)
-        finally:
-            ctx.diagnostics["model_errors"] = list(course.errors)
-            ctx.diagnostics["model_updates"] = shared.fitter.updates
-            ctx.diagnostics["policy_updates"] = course.pilot.updates
-            ctx.diagnostics["gradient_steps"] = course.pilot.agent.gradient_steps + shared.fitter.updates
-
-
-def unsupported_by_models(interface: Interface) -> str | None:
-    """Why a task can't be learned on learned dynamics, or ``None`` if it can."""
-    obs, action = interface.observation_space, interface.action_space
-    if not isinstance(obs, spaces.Box) or len(obs.shape) != 1:
-        return f"needs a 1-D Box of observations to learn their dynamics, not {obs}"
-    if not isinstance(action, spaces.Box) or len(action.shape) != 1 or not action.is_bounded():
-        return f"needs a bounded 1-D Box of actions, not {action}"
-    if interface.reward is None or interface.terminated is None:
-        return "needs a reward and a termination that are known as functions of a transition"
-    return None
+        learn_on_models(target, shared, ctx, self.config.warm_up_updates)
 
 
 def _fresh_agents(ctx: Context, seed: int) -> Build:

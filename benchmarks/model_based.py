@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tlbench.baselines.model_based.config import ModelBasedConfig
+from tlbench.baselines.model_based.config import MultitaskConfig
 from tlbench.baselines.model_based.dynamics import DynamicsEnsemble
 from tlbench.baselines.model_based.virtual_env import Scales, VirtualEnv
 from tlbench.execution.selection import MethodChoice
@@ -111,7 +111,7 @@ def physics(part: int) -> None:
 
     HalfCheetahVelocityVectorEnv.step = timed  # type: ignore[method-assign]
     learner = learners()["trpo"]
-    whole_settings = ModelBasedConfig()
+    whole_settings = MultitaskConfig()
 
     def method(stages: int) -> Method:
         rounds = whole_settings.iterations * stages

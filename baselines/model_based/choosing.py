@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tlbench.baselines.model_based.config import ModelBasedConfig
+from tlbench.baselines.model_based.config import MultitaskConfig
 from tlbench.baselines.model_based.course import Course
 from tlbench.protocol.interface import JSONValue
 
@@ -30,7 +30,7 @@ class Choice:
 
 
 def choose(
-    courses: Mapping[int, Course], budgets: Sequence[int], config: ModelBasedConfig, rng: np.random.Generator
+    courses: Mapping[int, Course], budgets: Sequence[int], config: MultitaskConfig, rng: np.random.Generator
 ) -> Choice:
     """Choose among the sources that are left; candidates are warmed up to be scored, with fresh policies.
 
@@ -51,7 +51,7 @@ def choose(
     for number in sorted(drawn):
         course = courses[number]
         course.renew()
-        course.warm_up()
+        course.warm_up(config.warm_up_updates)
         if config.selection == "model-error":
             scores[number] = course.probe(max(1, int(config.probe_share * budgets[number])))
         else:

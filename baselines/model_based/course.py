@@ -65,10 +65,10 @@ class Course:
         self._horizon = horizon
         self._task.publish(self.pilot.policy)
 
-    def warm_up(self) -> None:
-        """Train the policy on the models alone; nothing where there is no model yet."""
+    def warm_up(self, updates: int) -> None:
+        """Train the policy on the models alone, by so many updates; nothing where there is no model yet."""
         if self._env is not None:
-            self.pilot.train(self._env, self._config.warm_up_updates)
+            self.pilot.train(self._env, updates)
 
     def imagine(self) -> Imagined:
         """What the models expect of the policy."""
@@ -102,9 +102,8 @@ class Course:
 
     def finish(self) -> None:
         """Hand the task's data over to the tasks that follow."""
-        shared = self.shared
-        shared.earlier = Segments.joined([shared.earlier, self._present])
-        shared.starts = self._starts()
+        self.shared.keep(self._present)
+        self.shared.starts = self._starts()
 
     @property
     def _exhausted(self) -> bool:

@@ -17,12 +17,15 @@ class Fitter:
         models: What is fitted.
         config: Learning rate, weight decay, minibatches.
         rng: Draws minibatches.
+        fresh_share: Share of a minibatch from the present task's data, where there is earlier data too.
     """
 
-    def __init__(self, models: DynamicsEnsemble, config: ModelBasedConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, models: DynamicsEnsemble, config: ModelBasedConfig, rng: np.random.Generator, fresh_share: float
+    ) -> None:
         self.models = models
         self.updates = 0
-        self._config = config
+        self._config, self._fresh_share = config, fresh_share
         self._rng = rng
         self._adam = torch.optim.Adam(
             models.parameters(), lr=config.model_learning_rate, weight_decay=config.weight_decay, fused=True
@@ -50,7 +53,7 @@ class Fitter:
 
     def _rows(self, earlier: int, present: int) -> np.ndarray:
         shape = self.models.members, self._config.model_batch
-        from_present = self._rng.random(shape) < (self._config.fresh_share if earlier and present else present > 0)
+        from_present = self._rng.random(shape) < (self._fresh_share if earlier and present else present > 0)
         old = self._rng.integers(max(earlier, 1), size=shape)
         new = earlier + self._rng.integers(max(present, 1), size=shape)
         return np.where(from_present, new, old)

@@ -13,6 +13,9 @@ from tlbench.baselines.model_based.fitting import Fitter
 from tlbench.baselines.model_based.segments import Segments
 from tlbench.protocol.interface import Interface, JSONValue, Knowledge, Params
 
+MOST_SEGMENTS = 2_000_000
+"""Segments of earlier tasks' data in memory: under a gigabyte of the ant's, and more than any published suite has."""
+
 
 class SharedModels:
     """Models of the dynamics that a family's tasks have in common.
@@ -21,6 +24,7 @@ class SharedModels:
         interface: A task's; 1-D observations and actions.
         config: Settings.
         rng: Draws initial parameters, minibatches and start states.
+        fresh_share: Share of a minibatch from the present task's data, where there is earlier data too.
 
     Attributes:
         models: The ensemble.
@@ -31,12 +35,14 @@ class SharedModels:
         settled: Whether the normalisation stays as it is: on a target, whose policy is trained under it from the start.
     """
 
-    def __init__(self, interface: Interface, config: ModelBasedConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self, interface: Interface, config: ModelBasedConfig, rng: np.random.Generator, fresh_share: float = 1.0
+    ) -> None:
         self.config, self.rng = config, rng
         self._sizes = sizes_of(interface)
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         self.models = DynamicsEnsemble(*self._sizes, config.hidden_sizes, config.members, generator)
-        self.fitter = Fitter(self.models, config, rng)
+        self.fitter = Fitter(self.models, config, rng, fresh_share)
         self.earlier = Segments.empty(*self._sizes, config.loss_steps)
         self.starts = torch.zeros(0, self._sizes[0])
         self.horizon = 0
@@ -56,12 +62,16 @@ class SharedModels:
         if not self.settled:
             self.models.normalise(Segments.joined([self.earlier, present]))
 
-    def knowledge(self, diagnostics: Mapping[str, JSONValue]) -> Knowledge:
-        """All of it as tensors, with at most ``kept_segments`` of the data."""
-        count = min(len(self.earlier), self.config.kept_segments)
-        rows = np.sort(self.rng.choice(len(self.earlier), count, replace=False))
+    def keep(self, present: Segments) -> None:
+        """Add a task's data to the earlier tasks', of which at most ``MOST_SEGMENTS`` are kept, drawn at random."""
+        self.earlier = Segments.joined([self.earlier, present])
+        if len(self.earlier) > MOST_SEGMENTS:
+            self.earlier = self._some(MOST_SEGMENTS)
+
+    def knowledge(self, kept: int, diagnostics: Mapping[str, JSONValue]) -> Knowledge:
+        """All of it as tensors, with at most so many segments of the data."""
         tensors: Params = {f"models.{role}": tensor for role, tensor in self.models.tensors().items()}
-        tensors |= {f"data.{name}": tensor for name, tensor in self.earlier[rows].tensors().items()}
+        tensors |= {f"data.{name}": tensor for name, tensor in self._some(kept).tensors().items()}
         tensors["starts"] = self.starts
         data: dict[str, JSONValue] = {
             "observations": self._sizes[0],
@@ -69,6 +79,10 @@ class SharedModels:
             "horizon": self.horizon,
         }
         return Knowledge(tensors, data, diagnostics)
+
+    def _some(self, most: int) -> Segments:
+        count = min(len(self.earlier), most)
+        return self.earlier[np.sort(self.rng.choice(len(self.earlier), count, replace=False))]
 
     def load(self, knowledge: Knowledge) -> None:
         """Take over what another task's knowledge holds; the normalisation is settled then."""

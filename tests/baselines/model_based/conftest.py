@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlbench.baselines.model_based.config import ModelBasedConfig
+from tlbench.baselines.model_based.config import MultitaskConfig
 from tlbench.baselines.model_based.dynamics import DynamicsEnsemble
 from tlbench.baselines.model_based.segments import Segments
 from tlbench.protocol.discovery import learners
@@ -54,9 +54,9 @@ def small() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def small_config(small: dict[str, Any]) -> ModelBasedConfig:
+def small_config(small: dict[str, Any]) -> MultitaskConfig:
     """The same as a configuration."""
-    return ModelBasedConfig(**small)
+    return MultitaskConfig(**small)
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def test_members_are_fitted_independently(ensemble, random_segments):
     rows = np.random.default_rng(5)
     batches = [rows.integers(60, size=(3, 16)) for _ in range(5)]
     for fitted, pick in ((models, slice(None)), (alone, slice(1, 2))):
-        fitter = Fitter(fitted, config, np.random.default_rng(0))
+        fitter = Fitter(fitted, config, np.random.default_rng(0), 0.5)
         chosen = iter(batches)
         fitter._rows = lambda *_, chosen=chosen, pick=pick: next(chosen)[pick]
         fitter.fit(none, data, 5)
@@ -114,14 +114,14 @@ def test_a_point_is_learned_from_two_thousand_samples(point_data):
     models.normalise(data)
     before = models.relative_error(held_out)
     doubt = models.disagreement(held_out.obs, held_out.actions[:, 0])
-    Fitter(models, ModelBasedConfig(), rng).fit(Segments.empty(2, 2, 1), data, 800)
+    Fitter(models, ModelBasedConfig(), rng, 0.5).fit(Segments.empty(2, 2, 1), data, 800)
     assert models.relative_error(held_out) < 0.05 < before
     assert models.disagreement(held_out.obs, held_out.actions[:, 0]) < 0.25 * doubt
 
 
 def test_a_share_of_a_minibatch_is_the_present_tasks(ensemble):
     def share(earlier: int, present: int) -> float:
-        fitter = Fitter(ensemble(), ModelBasedConfig(fresh_share=0.25, model_batch=4000), np.random.default_rng(0))
+        fitter = Fitter(ensemble(), ModelBasedConfig(model_batch=4000), np.random.default_rng(0), 0.25)
         rows = fitter._rows(earlier, present)
         assert rows.min() >= 0
         assert rows.max() < earlier + present
@@ -145,7 +145,9 @@ def test_models_that_are_not_finite_are_told(ensemble, random_segments):
     with torch.no_grad():
         models.weights[0][0, 0, 0] = np.nan
     with pytest.raises(DivergedError, match="learned dynamics"):
-        Fitter(models, ModelBasedConfig(), np.random.default_rng(0)).fit(Segments.empty(3, 2, 2), random_segments(9), 1)
+        Fitter(models, ModelBasedConfig(), np.random.default_rng(0), 0.5).fit(
+            Segments.empty(3, 2, 2), random_segments(9), 1
+        )
 
 
 def test_a_constant_component_is_predicted_to_stay(random_segments):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from tlbench.baselines.model_based.config import ModelBasedConfig
+from tlbench.baselines.model_based.config import MultitaskConfig
 from tlbench.baselines.model_based.course import Course
 from tlbench.baselines.model_based.shared import SharedModels
 from tlbench.execution.selection import MethodChoice
@@ -37,9 +37,9 @@ def test_the_warm_up_takes_no_sample(small, target, context, monkeypatch, knowle
     spent, task = [], target()
     warm_up = Course.warm_up
 
-    def watched(course: Course) -> None:
+    def watched(course: Course, updates: int) -> None:
         before = course.pilot.policy.frozen()
-        warm_up(course)
+        warm_up(course, updates)
         obs = np.random.default_rng(0).normal(0, 0.3, (5, 2))
         moved = [p.act(obs, None, np.ones(5, bool))[0] for p in (before, course.pilot.policy.frozen())]
         spent.append((task.spent, bool(np.array_equal(*moved))))
@@ -95,7 +95,7 @@ def test_what_is_carried_comes_back(small, small_config, source, target, context
     assert knowledge.data == {"observations": 2, "actions": 2, "horizon": 100}
     shared = SharedModels(target().interface, small_config, np.random.default_rng(1))
     shared.load(knowledge)
-    back = shared.knowledge({})
+    back = shared.knowledge(700, {})
     assert dict(back.data) == dict(knowledge.data)
     assert all(torch.equal(back.tensors[name], tensor) for name, tensor in knowledge.tensors.items())
 
@@ -104,6 +104,19 @@ def test_a_target_does_not_change_the_knowledge(small, target, context, knowledg
     before = {name: tensor.clone() for name, tensor in knowledge.tensors.items()}
     MethodChoice("model-based-multitask", small).method().learn_target(target(), knowledge, context())
     assert all(torch.equal(tensor, knowledge.tensors[name]) for name, tensor in before.items())
+
+
+def test_earlier_tasks_data_has_a_bound(small_config, target, random_segments, monkeypatch):
+    monkeypatch.setattr("tlbench.baselines.model_based.shared.MOST_SEGMENTS", 50)
+    shared = SharedModels(target().interface, small_config, np.random.default_rng(0))
+    shared.earlier = random_segments(1)[np.zeros(0, int)]
+    for seed in range(3):
+        shared.keep(random_segments(30, seed=seed))
+    assert len(shared.earlier) == 50
+    kept = {tuple(row) for row in shared.earlier.obs.tolist()}
+    by_task = [len(kept & {tuple(row) for row in random_segments(30, seed=seed).obs.tolist()}) for seed in range(3)]
+    assert sum(by_task) == 50
+    assert min(by_task) > 0
 
 
 def test_models_of_other_sizes_are_left(small, target, context, knowledge):
@@ -185,10 +198,10 @@ def test_the_warm_up_alone_gets_most_of_an_oracles_return(source, target, contex
     method = MethodChoice("model-based-multitask", settings).method()
     knowledge = method.learn_source(sources, [], context())
     task = target(0.35, -0.3)
-    shared = SharedModels(task.interface, ModelBasedConfig(**settings), np.random.default_rng(0))
+    shared = SharedModels(task.interface, MultitaskConfig(**settings), np.random.default_rng(0))
     shared.load(knowledge)
     course = Course(task, shared, context().learner_config, context().build)
-    course.warm_up()
+    course.warm_up(settings["warm_up_updates"])
     assert task.spent == 0
     reached = np.mean(HarnessTask.fresh_evaluation(task, course.pilot.policy, 20).returns)
     goal = np.array([0.35, -0.3])  # an oracle walks straight to it from the origin, 0.1 along each axis per step
