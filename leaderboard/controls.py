@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tlbench.analysis import metrics
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import FloatArray, TaskCurves, normalise
-from tlbench.analysis.load import load_curves, method_labels
+from tlbench.analysis.load import load_curves
 from tlbench.analysis.negative import holm, sign_flip_p_value
 from tlbench.leaderboard.submission import Submission
 from tlbench.protocol.records import Record

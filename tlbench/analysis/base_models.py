@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tlbench.analysis.bootstrap import Bootstrap, Interval
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import TaskCurves
-from tlbench.analysis.embeddings import is_mirror_image
-from tlbench.analysis.load import method_labels
+from tlbench.analysis.embeddings import has_swapped_sides, is_mirror_image
 from tlbench.analysis.statistics import resampled_mean
 from tlbench.analysis.tables import NONE, Cells, format_interval
 from tlbench.analysis.task_results import run_values
@@ -30,6 +30,10 @@ class BaseModelResult:
         aligned: How many end with the base model's embedding; None where no run says.
         share_aligned: Their share, with Wilson's interval.
         mirrored: How many of the others end with a mirror image of it; None where no run has an embedding to compare.
+        swapped: How many of the others end with the maze's halves on each other's side; None where no run says where
+            states lie.
+        distance: Mean distance of a state's embedding from the base model's, in mean distances of two different states
+            there, averaged over runs; None where no run says.
         score: 100 x mean AUC of the transfers, points, with a bootstrap interval over seeds.
     """
 
@@ -40,13 +44,26 @@ class BaseModelResult:
     aligned: int | None
     share_aligned: Interval | None
     mirrored: int | None
+    swapped: int | None
+    distance: float | None
     score: Interval
 
 
 OWN = "one each"
 """What stands for the base model where every run has its own."""
 
-HEADER = ("method", "transfer task", "base model", "runs", "aligned", "share aligned", "mirrored", "mean score")
+HEADER = (
+    "method",
+    "transfer task",
+    "base model",
+    "runs",
+    "aligned",
+    "share aligned",
+    "mirrored",
+    "swapped",
+    "distance",
+    "mean score",
+)
 
 
 def base_model_results(
@@ -90,6 +107,8 @@ def _result(
     replicates = resampled_mean(scores[:, None], bootstrap.weights(seeds))[0]
     aligned = [bool(f.get("aligned")) for f in facts] if any("aligned" in f for f in facts) else None
     mirrored = [is_mirror_image(f) for f in facts] if any("mirrored" in f for f in facts) else None
+    swapped = [found for found in map(has_swapped_sides, facts) if found is not None]
+    distances = [found for found in map(_distance, facts) if found is not None]
     return BaseModelResult(
         method=method,
         task=curves.task,
@@ -98,8 +117,18 @@ def _result(
         aligned=None if aligned is None else sum(aligned),
         share_aligned=None if aligned is None else wilson(sum(aligned), len(aligned), bootstrap.confidence),
         mirrored=None if mirrored is None else sum(mirrored),
+        swapped=sum(swapped) if swapped else None,
+        distance=float(np.mean(distances)) if distances else None,
         score=bootstrap.interval(float(scores.mean()), replicates, len(seeds)),
     )
+
+
+def _distance(facts: Mapping[str, Any]) -> float | None:
+    """Of two embeddings of a state, in units of the base model's own spread."""
+    found, spread = (facts.get(name) for name in ("l2", "l2_of_different_states"))
+    if not (isinstance(found, float | int) and isinstance(spread, float | int)) or spread <= 0:
+        return None
+    return float(found / spread)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
@@ -127,6 +156,8 @@ def base_model_cells(results: Sequence[BaseModelResult]) -> tuple[list[str], Cel
             NONE if r.aligned is None else str(r.aligned),
             format_interval(r.share_aligned, 2),
             NONE if r.mirrored is None else str(r.mirrored),
+            NONE if r.swapped is None else str(r.swapped),
+            NONE if r.distance is None else f"{r.distance:.2f}",
             format_interval(r.score),
         ]
         for r in results

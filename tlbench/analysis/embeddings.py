@@ -8,18 +8,22 @@ from typing import Any
 
 import numpy as np
 
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import FloatArray
-from tlbench.analysis.load import method_labels
 from tlbench.protocol.alignment import alignment_scores
 from tlbench.protocol.records import Record
 
 DIMENSIONS = 2
 
 MIRRORED = 0.5
-"""Score, once flipped, from which an embedding is a mirror image: halfway from another state's place to its own.
+"""Score, once turned back, from which an embedding is a mirror image: halfway from another state's place to its own.
 
 Less than for an aligned one: a mirror image is no optimum of the frozen models, and ends distorted.
 """
+
+
+SWAPPED = 0.5
+"""How far a maze's halves lie apart the other way round, of their distance in the base model, to have changed sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class Embedding:
         base_model: Seed of the base model.
         score: Alignment, in [0, 1].
         aligned: Whether the score is at least the threshold.
-        mirrored: Axes along which it is a mirror image, if it is one.
+        mirrored: Whether it is a mirror image of the base model's.
+        swapped: Whether the maze's halves have changed sides, if it isn't aligned.
         positions: Where the states lie in the maze, ``[n, 2]``: row and column.
         base: The base model's embeddings, ``[n, 2]``.
         transfer: The run's, ``[n, 2]``.
@@ -47,7 +52,8 @@ class Embedding:
     base_model: int
     score: float
     aligned: bool
-    mirrored: tuple[int, ...]
+    mirrored: bool
+    swapped: bool
     positions: FloatArray
     base: FloatArray
     transfer: FloatArray
@@ -74,14 +80,14 @@ def _embedding(record: Record, method: str) -> Embedding | None:
         base, transfer, positions = (np.array(facts[k], dtype=np.float64) for k in ("base", "transfer", "positions"))
         score, aligned = float(facts["score"]), bool(facts["aligned"])
         predictions = [_predictions(facts.get(k), len(base)) for k in ("base_predicted", "transfer_predicted")]
-        mirrored = tuple(int(axis) for axis in facts["mirrored"]) if is_mirror_image(facts) else ()
     except (KeyError, TypeError, ValueError):  # another program's diagnostics of this name
         return None
     if not base.shape == transfer.shape == positions.shape == (len(base), DIMENSIONS):
         return None
     seed = record.expert_seed if record.expert_seed is not None else record.seed
     task = record.transfers[0]
-    return Embedding(method, task, record.seed, seed, score, aligned, mirrored, positions, base, transfer, *predictions)
+    kind = is_mirror_image(facts), bool(has_swapped_sides(facts))
+    return Embedding(method, task, record.seed, seed, score, aligned, *kind, positions, base, transfer, *predictions)
 
 
 def _predictions(points: Any, n: int) -> FloatArray | None:
@@ -91,21 +97,60 @@ def _predictions(points: Any, n: int) -> FloatArray | None:
 
 
 def is_mirror_image(facts: Mapping[str, Any]) -> bool:
-    """Whether an embedding that isn't aligned comes close to the base model's once it is flipped.
+    """Whether an embedding that isn't aligned is the base model's, reflected or turned by a right angle or more.
 
-    A record names the axes whose flipping brings the embedding closest to the base model's, which says little of one
-    that is close to nothing. Here it counts only if, both being centred, its score then reaches ``MIRRORED``.
+    Of all reflections and rotations about the centre, the one that brings the embedding closest to the base model's
+    (both centred, in the sense of least squares) says little of an embedding that is close to nothing. Here it counts
+    only if the score reaches ``MIRRORED``, and doesn't without it. What is merely shifted, or turned a little, isn't a
+    mirror image.
 
     Args:
         facts: A record's diagnostics of its alignment.
     """
-    try:
-        axes = [int(axis) for axis in facts["mirrored"]]
-        base, transfer = (np.array(facts[name], dtype=np.float64) for name in ("base", "transfer"))
-        if facts["aligned"] or not axes or base.ndim != 2 or base.shape != transfer.shape:
-            return False
-        base, transfer = base - base.mean(axis=0), transfer - transfer.mean(axis=0)
-        transfer[:, axes] *= -1
-        return bool(alignment_scores(base, transfer).mean() >= MIRRORED)
-    except (KeyError, TypeError, ValueError, IndexError):  # no embedding, or another program's diagnostics
+    ends = _ends(facts)
+    if ends is None:
         return False
+    base, transfer = (points - points.mean(axis=0) for points in ends)
+    if alignment_scores(base, transfer).mean() >= MIRRORED:
+        return False
+    left, _, right = np.linalg.svd(transfer.T @ base)
+    turn = left @ right
+    turned = np.linalg.det(turn) < 0 or np.trace(turn) <= len(turn) - 2  # a right angle has a trace of d - 2
+    return bool(turned and alignment_scores(base, transfer @ turn).mean() >= MIRRORED)
+
+
+def has_swapped_sides(facts: Mapping[str, Any]) -> bool | None:
+    """Whether the left and the right half of the maze have changed sides, in an embedding that isn't aligned.
+
+    On the line through the centres of the base model's halves, the transfer's halves lie the other way round, at least
+    ``SWAPPED`` as far apart; however they are folded, shifted or turned otherwise.
+
+    Args:
+        facts: A record's diagnostics of its alignment.
+
+    Returns:
+        ``None`` if they don't say where states lie in a maze.
+    """
+    ends = _ends(facts)
+    try:
+        columns = np.array(facts["positions"], dtype=np.float64)[:, 1]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+    right = columns > (columns.min() + columns.max()) / 2 if len(columns) else np.zeros(0, np.bool_)
+    if not right.any() or (ends is not None and len(ends[0]) != len(right)):
+        return None
+    if ends is None:
+        return False
+    base, transfer = (points[right].mean(axis=0) - points[~right].mean(axis=0) for points in ends)
+    return bool(transfer @ base <= -SWAPPED * (base @ base) < 0)
+
+
+def _ends(facts: Mapping[str, Any]) -> tuple[FloatArray, FloatArray] | None:
+    """Both embeddings, ``[n, d]``; ``None`` if they are aligned, or missing, or another program's of this name."""
+    try:
+        base, transfer = (np.array(facts[name], dtype=np.float64) for name in ("base", "transfer"))
+        aligned = bool(facts["aligned"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    sound = base.ndim == 2 and base.shape == transfer.shape and base.size > 0
+    return (base, transfer) if sound and not aligned and np.isfinite([base, transfer]).all() else None

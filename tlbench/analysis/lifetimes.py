@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import FloatArray
-from tlbench.analysis.load import method_labels
 from tlbench.protocol.records import Record
 
 Lifetimes = Mapping[tuple[str, str], FloatArray]

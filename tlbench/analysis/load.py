@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tlbench.analysis.configurations import configuration_notes, method_labels
 from tlbench.analysis.curves import FloatArray, TaskCurves, average_instances
 from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec
@@ -25,13 +26,6 @@ class Curves:
 
     methods: dict[str, list[TaskCurves]]
     notes: list[str]
-
-
-def method_labels(records: Iterable[Record]) -> dict[tuple[str, str], str]:
-    """Label of each (method id, configuration hash)."""
-    pairs = sorted({(r.method.id, r.config_hash) for r in records if r.method is not None})
-    ids = [name for name, _ in pairs]
-    return {pair: pair[0] if ids.count(pair[0]) == 1 else f"{pair[0]}#{pair[1][:8]}" for pair in pairs}
 
 
 def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[Record] = ()) -> Curves:
@@ -72,6 +66,7 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[
         missing = [name for name in suite.transfers if name not in {c.task for c in methods[label]}]
         if missing:
             notes.append(f"{label}: not run: {', '.join(missing)}")
+    notes += configuration_notes(records)
     return Curves({label: curves for label, curves in methods.items() if curves}, notes)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import FloatArray
-from tlbench.analysis.load import method_labels
 from tlbench.protocol.records import Record
 
 UPDATE = "update"
@@ -29,6 +29,7 @@ class LossCourse:
         base_model: Seed of the base model, where they are crossed with seeds.
         updates: Last update of each stretch, ``[n]``.
         losses: Mean of each loss over each stretch, ``[n]``, NaN where it wasn't finite.
+        aligned: Whether the run ended aligned with its base model; None where its record doesn't say.
     """
 
     method: str
@@ -37,6 +38,7 @@ class LossCourse:
     base_model: int | None
     updates: FloatArray
     losses: Mapping[str, FloatArray]
+    aligned: bool | None = None
 
 
 def loss_courses(records: Sequence[Record]) -> tuple[LossCourse, ...]:
@@ -79,4 +81,7 @@ def _course(record: Record, method: str, task: str) -> LossCourse | None:
     updates = columns.pop(UPDATE)
     if updates.ndim != 1 or not updates.size or any(c.shape != updates.shape for c in columns.values()):
         return None
-    return LossCourse(method, task, record.seed, record.expert_seed, updates, columns)
+    facts: Any = record.diagnostics.get("alignment")
+    told = isinstance(facts, Mapping) and "aligned" in facts
+    aligned = bool(facts["aligned"]) if told else None
+    return LossCourse(method, task, record.seed, record.expert_seed, updates, columns, aligned)

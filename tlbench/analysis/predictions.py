@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from tlbench.analysis.bootstrap import Bootstrap, Interval
-from tlbench.analysis.load import method_labels
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.statistics import resampled_mean
 from tlbench.analysis.tables import Cells, format_interval
 from tlbench.protocol.records import Record

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from tlbench.analysis.bootstrap import Interval
-from tlbench.analysis.load import method_labels
+from tlbench.analysis.configurations import method_labels, settings_of
 from tlbench.analysis.results import TaskResult
 from tlbench.analysis.tables import Cells, format_interval
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
-
-LEARNER = "learner."
-"""Start of the name of a learner's setting, as for ``tlbench evaluate --set``."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +92,11 @@ def _order(value: bool | float | str | None) -> tuple[int, float, str]:
     return (0, float(value), "") if number else (1, 0.0, str(value))  # type: ignore[arg-type]
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    """Every setting of a run by the name that ``--set`` has for it."""
-    method = {} if record.method is None else record.method.config
-    learner: Mapping[str, Any] = {} if record.learner is None else record.learner.config
-    return {**method, **{LEARNER + name: value for name, value in learner.items()}}
-
-
 def _values(records: Sequence[Record], key: str) -> dict[tuple[str, str], bool | float | str | None]:
     labels = method_labels(records)
     values: dict[tuple[str, str], bool | float | str | None] = {}
     for record in records:
-        settings = _settings(record)
+        settings = settings_of(record)
         if record.method is not None and key in settings:
             value = settings[key]
             plain = value if value is None or isinstance(value, bool | int | float | str) else str(value)
@@ -119,7 +108,7 @@ def _values(records: Sequence[Record], key: str) -> dict[tuple[str, str], bool |
 def _differing(records: Sequence[Record]) -> list[str]:
     seen: dict[str, set[str]] = {}
     for record in records:
-        for name, value in _settings(record).items():
+        for name, value in settings_of(record).items():
             seen.setdefault(name, set()).add(repr(value))
     return sorted(name for name, values in seen.items() if len(values) > 1)
 

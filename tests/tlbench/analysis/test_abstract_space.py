@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from tlbench.analysis.embeddings import Embedding, embeddings, is_mirror_image
+from tlbench.analysis.embeddings import Embedding, embeddings, has_swapped_sides, is_mirror_image
 from tlbench.analysis.figures.abstract_space import abstract_spaces
 from tlbench.analysis.figures.drawing import paper
 from tlbench.analysis.figures.style import save
@@ -40,25 +40,58 @@ def test_embeddings_of_records():
     flipped = record(0, 5, score=0.2, aligned=False, mirrored=[0], transfer=MIRROR)
     found = embeddings([record(1, 5), flipped, record(3)])
     assert [(e.base_model, e.seed, e.score, e.aligned, e.mirrored) for e in found] == [
-        (3, 3, 0.8, True, ()),
-        (5, 0, 0.2, False, (0,)),
-        (5, 1, 0.8, True, ()),
+        (3, 3, 0.8, True, False),
+        (5, 0, 0.2, False, True),
+        (5, 1, 0.8, True, False),
     ]
     assert found[0].transfer.tolist() == FACTS["transfer"]
 
 
-def test_what_no_flip_brings_halfway_is_no_mirror_image():
-    facts = {**FACTS, "aligned": False, "mirrored": [0], "transfer": MIRROR}
+def test_what_no_reflection_brings_halfway_is_no_mirror_image():
+    facts = {**FACTS, "aligned": False, "transfer": MIRROR}
     assert is_mirror_image(facts)
     moved = np.array(MIRROR) + 3
     assert is_mirror_image({**facts, "transfer": moved.tolist()})  # about its own centre
-    assert not is_mirror_image({**facts, "mirrored": [1]})
-    assert not is_mirror_image({**facts, "mirrored": []})
     distorted = [np.multiply(MIRROR, shrunk).tolist() for shrunk in (0.6, 0.2)]
     assert [is_mirror_image({**facts, "transfer": points}) for points in distorted] == [True, False]
     assert not is_mirror_image({**facts, "aligned": True})
-    assert not is_mirror_image({**facts, "mirrored": [4]})
     assert not is_mirror_image({"aligned": False})
+
+
+@pytest.mark.parametrize(
+    ("degrees", "mirrored"), [(0, False), (30, False), (60, False), (120, True), (180, True), (-120, True)]
+)
+def test_turned_by_a_right_angle_or_more_is_mirrored_turned_by_less_is_not(degrees, mirrored):
+    angle = np.deg2rad(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    facts = {"aligned": False, "base": points.tolist(), "transfer": (points @ turn + 1).tolist()}
+    assert is_mirror_image(facts) == mirrored
+
+
+@pytest.mark.parametrize("degrees", [0, 45, 90, 135])
+def test_a_reflection_about_any_line_is_a_mirror_image(degrees):
+    angle = 2 * np.deg2rad(degrees)
+    mirror = np.array([[np.cos(angle), np.sin(angle)], [np.sin(angle), -np.cos(angle)]])
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    assert is_mirror_image({"aligned": False, "base": points.tolist(), "transfer": (points @ mirror).tolist()})
+
+
+def test_halves_that_have_changed_sides_are_told_however_they_are_folded():
+    facts = {**FACTS, "aligned": False}
+    flat = [[-x, 0.0] for x, _ in FACTS["base"]]
+    along = {
+        **facts,
+        "base": [[x, x] for x, _ in FACTS["base"]],
+        "transfer": [[-x - y, y - x] for x, y in FACTS["base"]],
+    }
+    swapped = [{**facts, "transfer": MIRROR}, {**facts, "transfer": flat}, along]
+    assert [has_swapped_sides(one) for one in swapped] == [True] * 3
+    near = np.multiply(flat, 0.4).tolist()  # hardly apart
+    upside_down = [[x, -y] for x, y in FACTS["base"]]
+    others = [facts, {**facts, "transfer": near}, {**facts, "transfer": upside_down}, {**swapped[0], "aligned": True}]
+    assert [has_swapped_sides(one) for one in others] == [False] * 4
+    assert [has_swapped_sides({**facts, "positions": p}) for p in ([], [[1, 1]] * 4, [[0, 1]], "far")] == [None] * 4
 
 
 @pytest.mark.parametrize(
@@ -89,14 +122,15 @@ def test_base_best_and_worst_are_drawn():
         0,
         0.9,
         True,
-        (),
+        False,
+        False,
         *(np.array(FACTS[k], float) for k in ("positions", "base", "transfer")),
     )
     runs = [
         one,
         replace(one, seed=1, score=0.7),
         replace(one, base_model=1),
-        replace(one, base_model=1, seed=1, score=0.1, aligned=False, mirrored=(1,)),
+        replace(one, base_model=1, seed=1, score=0.1, aligned=False, mirrored=True),
     ]
     drawing = abstract_spaces(data(*runs))
     assert [panel.title for panel in drawing.panels] == [

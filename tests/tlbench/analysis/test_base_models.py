@@ -14,8 +14,12 @@ MIRROR = [[-x, y] for x, y in BASE]
 POINT = [[0.1 * x, 0.1 * y] for x, y in MIRROR]
 
 
-def record(base_model, seed, aligned, transfer=MIRROR, mirrored=(0,), method="component"):
-    facts = {"aligned": aligned, "threshold": 0.5, "mirrored": list(mirrored), "base": BASE, "transfer": transfer}
+POSITIONS = [[1, 1], [1, 2], [2, 1], [2, 2]]
+
+
+def record(base_model, seed, aligned, transfer=MIRROR, method="component"):
+    facts = {"aligned": aligned, "threshold": 0.5, "mirrored": [], "base": BASE, "transfer": transfer}
+    facts |= {"positions": POSITIONS, "l2": 0.5 * (1 + seed), "l2_of_different_states": 2.0}
     return SimpleNamespace(
         method=SimpleNamespace(id=method),
         config_hash="a",
@@ -38,14 +42,15 @@ def curves(make_curves):
 
 def test_runs_are_counted_by_base_model(curves):
     records = [
-        record(0, 0, True, BASE, ()),
-        record(0, 1, False),  # a mirror image
-        record(0, 2, False, POINT),  # flipping doesn't bring it halfway
+        record(0, 0, True, BASE),
+        record(0, 1, False),  # a mirror image: sides have changed
+        record(0, 2, False, POINT),  # nothing brings it halfway, and the sides are hardly apart
         record(7, 0, True),  # aligned runs are no mirror images, whatever the axes
-        record(7, 1, True, BASE, ()),
+        record(7, 1, True, BASE),
     ]
     first, second = base_model_results(curves, records, Bootstrap(500))
     assert (first.base_model, first.runs, first.aligned, first.mirrored) == (0, 3, 1, 1)
+    assert (first.swapped, first.distance) == (1, pytest.approx((0.25 + 0.5 + 0.75) / 3))
     assert (second.base_model, second.runs, second.aligned, second.mirrored) == (7, 2, 2, 0)
     assert first.score.estimate == pytest.approx(40)
     assert first.score.low < 40 < first.score.high
@@ -54,7 +59,7 @@ def test_runs_are_counted_by_base_model(curves):
 
 
 def test_runs_without_an_alignment_count_as_not_aligned(curves):
-    records = [record(*run, True, BASE, ()) for run in RUNS]
+    records = [record(*run, True, BASE) for run in RUNS]
     records[1].diagnostics = {}  # it diverged
     first, _ = base_model_results(curves, records, Bootstrap(50))
     assert (first.runs, first.aligned, first.share_aligned) == (3, 2, wilson(2, 3))
@@ -66,7 +71,7 @@ def test_tasks_scored_by_returns_alone_have_dashes(curves):
         one.diagnostics = {}
     header, rows = base_model_cells(base_model_results(curves, records, Bootstrap(50)))
     row = dict(zip(header, rows[0], strict=True))
-    assert [row[name] for name in ("aligned", "share aligned", "mirrored")] == [NONE] * 3
+    assert [row[name] for name in ("aligned", "share aligned", "mirrored", "swapped", "distance")] == [NONE] * 5
     assert row["mean score"].startswith("40.0 [")
 
 
@@ -78,7 +83,7 @@ def test_tasks_without_crossed_base_models_are_passed_over(make_curves):
 def test_runs_with_a_base_model_each_are_one_group_if_they_tell_of_alignment(make_curves, experts):
     returns = np.array([20.0, 40.0, 60.0])[:, None].repeat(4, axis=1)
     curves = {"component": [make_curves(returns, np.zeros((3, 4)))]}
-    told = [(True, BASE, ()), (False,), (False, POINT)]
+    told = [(True, BASE), (False,), (False, POINT)]
     runs = [record(base_model, seed, *told[seed]) for seed, base_model in enumerate(experts)]
     (only,) = base_model_results(curves, runs, Bootstrap(500))
     assert (only.base_model, only.runs, only.aligned, only.mirrored) == (None, 3, 1, 1)

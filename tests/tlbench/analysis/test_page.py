@@ -87,7 +87,7 @@ def with_diagnostics(data):
     """The data with everything that only some records hold."""
     method, interval = data.methods[0], Interval(61.0, 58.0, 64.0)
     square = np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
-    embedding = Embedding(method, "self", 0, 7, 0.8, True, (), square, square / 2, square / 2)
+    embedding = Embedding(method, "self", 0, 7, 0.8, True, False, False, square, square / 2, square / 2)
     updates = np.array([10.0, 20.0, 30.0])
     setting = SettingResult("spam", "self", "self", True, 0.5, 3, interval, interval, interval)
     return replace(
@@ -95,7 +95,7 @@ def with_diagnostics(data):
         embeddings=(embedding,),
         losses=(LossCourse(method, "self", 0, 7, updates, {"q": 1 / updates}),),
         base_model_losses=tuple(LossCourse(BASE_MODEL, "source", s, None, updates, {"q": s / updates}) for s in (1, 2)),
-        base_models=(BaseModelResult(method, "self", 7, 3, 2, Interval(0.67, 0.21, 0.94), 1, interval),),
+        base_models=(BaseModelResult(method, "self", 7, 3, 2, Interval(0.67, 0.21, 0.94), 1, 1, 0.4, interval),),
         predictions=(
             PredictionResult(method, "self", 6, interval, Interval(1.5, 1.0, 2.0), Interval(59.5, 56.0, 63.0)),
         ),

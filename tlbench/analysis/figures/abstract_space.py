@@ -77,7 +77,8 @@ def _most_divided(runs: Sequence[Embedding]) -> list[Embedding]:
 
 
 def _title(run: Embedding) -> str:
-    state = "aligned" if run.aligned else "mirrored" if run.mirrored else "not aligned"
+    others = {"mirrored": run.mirrored, "sides swapped": run.swapped, "not aligned": True}
+    state = "aligned" if run.aligned else next(name for name, holds in others.items() if holds)
     return f"seed {run.seed}: {run.score:.2f}, {state}"
 
 

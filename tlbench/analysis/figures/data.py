@@ -12,10 +12,11 @@ import numpy as np
 from tlbench.analysis.bands import Band, learning_curves, return_curves, sample_efficiency, survival
 from tlbench.analysis.base_models import BaseModelResult, base_model_results
 from tlbench.analysis.bootstrap import Bootstrap
+from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import TaskCurves
 from tlbench.analysis.embeddings import Embedding, embeddings
 from tlbench.analysis.lifetimes import Lifetimes, within_lifetimes
-from tlbench.analysis.load import load_curves, method_labels
+from tlbench.analysis.load import load_curves
 from tlbench.analysis.loss_courses import LossCourse, base_model_courses, loss_courses
 from tlbench.analysis.predictions import PredictionResult, prediction_results
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 MARGINS = (0.52, 0.36, 0.12, 0.08)
 """Of a panel alone, inches: left, bottom, right, top."""
 
-Line = tuple[Look, FloatArray, FloatArray]
+Line = tuple[Look, FloatArray, FloatArray, str]
+
+ALIGNED, OTHERS = "-", ":"
+"""Line styles: of runs that end aligned with their base model, or don't say, and of runs that don't."""
 
 
 def loss_curves(data: ReportData, looks: dict[str, Look]) -> Drawing | None:
@@ -38,7 +41,8 @@ def loss_curves(data: ReportData, looks: dict[str, Look]) -> Drawing | None:
         "loss_curves",
         "Losses",
         "Each loss over the updates, of base models on their source and of runs on the target, a line per run: means "
-        "over equal stretches of updates, without the loss's factor. Losses that are always 0 are left out.",
+        "over equal stretches of updates, without the loss's factor. Losses that are always 0 are left out. Dotted: "
+        "transfers that don't end aligned with their base model.",
         panels,
         [look for method, look in looks.items() if method in drawn] + [base] * bool(data.base_model_losses),
         columns=3,
@@ -56,10 +60,10 @@ def _panel(task: str, name: str, courses: Sequence[LossCourse], looks: Mapping[s
     ends: dict[str, list[float]] = {}
     for course in courses:
         if name in course.losses:
-            values = course.losses[name]
-            lines.append((looks[course.method], course.updates, np.where(values > 0, values, np.nan)))
+            values, style = course.losses[name], OTHERS if course.aligned is False else ALIGNED
+            lines.append((looks[course.method], course.updates, np.where(values > 0, values, np.nan), style))
             ends.setdefault(course.method, []).append(float(values[-1]))
-    if not any(np.isfinite(values).any() for _, _, values in lines):
+    if not any(np.isfinite(values).any() for _, _, values, _ in lines):
         return None
     words = "; ".join(f"{method} {np.median(values):.2g}" for method, values in ends.items())
     alt = f"The loss {name} on {task}, per run. Median at the end: {words}."
@@ -69,8 +73,8 @@ def _panel(task: str, name: str, courses: Sequence[LossCourse], looks: Mapping[s
 def _drawer(lines: Sequence[Line]) -> Callable[[Axes, Place], None]:
     def draw(axes: Axes, place: Place) -> None:
         axes.set_yscale("log")
-        for look, updates, values in lines:
-            style = look.line | {"linestyle": "-", "linewidth": 0.6}
+        for look, updates, values, drawn in lines:
+            style = look.line | {"linestyle": drawn, "linewidth": 0.6}
             axes.plot(updates, values, alpha=0.6, **style)
         axes.set_xlim(left=0)
         if place.bottom:

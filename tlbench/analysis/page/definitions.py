@@ -83,8 +83,12 @@ BASE_MODELS = {
     "runs": "Number of transfers from it.",
     "aligned": "Transfers that end with the base model's embedding: their alignment is at least the threshold.",
     "share aligned": "Their share, with Wilson's 95 % interval (it takes the base model as given).",
-    "mirrored": "Of the others, those whose embedding scores at least 0.5 once axes of it are flipped, both being "
-    "centred.",
+    "mirrored": "Of the others, those whose embedding scores at least 0.5 once it is reflected or turned by a right "
+    "angle or more, both being centred.",
+    "swapped": "Of the others, those in which the maze's left and right half have changed sides, at least half as far "
+    "apart as in the base model.",
+    "distance": "Mean distance of a state's embedding from the base model's, in units of the mean distance of two "
+    "different states there.",
     "mean score": "100 x mean AUC of the transfers; the interval draws seeds alone.",
 }
 """Columns of the table of base models."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tlbench.analysis.load import method_labels
+from tlbench.analysis.configurations import method_labels
 from tlbench.protocol.records import Record
 
 
