@@ -38,7 +38,7 @@ from pydantic import Field
 from tlbench.baselines.learners.agent import ModelAgent, build_model
 from tlbench.baselines.learners.crar.algorithm import CRAR
 from tlbench.baselines.learners.crar.losses import Weights
-from tlbench.baselines.learners.crar.networks import picture_scale
+from tlbench.baselines.learners.crar.networks import default_neurons, picture_scale
 from tlbench.baselines.learners.crar.policy import CRARPolicy, LiveCRAR
 from tlbench.protocol.errors import BudgetExhausted
 from tlbench.protocol.interface import BudgetedTask, Config, Interface, JSONValue, Learner, Params, Unit
@@ -51,9 +51,6 @@ TARGET_UPDATE_INTERVALS = {"samples": 1_000, "env_steps": 200}
 
 LEARNING_RATE, PLANES_IN_STEPS_LEARNING_RATE = 5e-4, 1e-3
 """The learning rate, and that of planes on a task in environment steps."""
-
-VECTOR_NEURONS = 8
-"""Size of the abstract state of vectors, where neither the settings nor the task say."""
 
 
 class CRARConfig(Config):
@@ -239,4 +236,4 @@ def abstract_neurons(interface: Interface, config: CRARConfig) -> int | None:
         return config.neurons
     if NEURONS in interface.context:
         return int(interface.context[NEURONS])
-    return VECTOR_NEURONS if len(interface.observation_space.shape or ()) == 1 else None
+    return default_neurons(interface.observation_space.shape or ())

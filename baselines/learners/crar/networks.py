@@ -13,6 +13,9 @@ from tlbench.protocol.interface import Params
 PLANES, SIDE = 3, 8
 """The abstract state of a picture: planes of 8 x 8."""
 
+VECTOR_NEURONS = 8
+"""Size of the abstract state of vectors, where nothing else is said."""
+
 PARTS = ("encoder", "transition", "reward", "discount", "q")
 ENCODER_ROLES, HEAD_ROLES = "body.", "head."
 
@@ -167,6 +170,22 @@ def initialised(module: nn.Sequential) -> nn.Sequential:
         assert layer.bias is not None
         nn.init.zeros_(layer.bias)
     return module
+
+
+def default_neurons(shape: Sequence[int]) -> int | None:
+    """Size of a flat abstract state where none is asked for: 8 for vectors, ``None`` (planes) for pictures.
+
+    Raises:
+        ValueError: If observations of that shape are no pictures that planes can be made of.
+    """
+    if len(shape) == 1:
+        return VECTOR_NEURONS
+    if picture_scale(shape) is None:
+        raise ValueError(
+            f"CRAR makes planes of square pictures (channels, 8 k, 8 k), not of observations {tuple(shape)}: "
+            "say how many neurons an abstract state has"
+        )
+    return None
 
 
 def picture_scale(shape: Sequence[int]) -> int | None:

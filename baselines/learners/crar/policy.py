@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from tlbench.baselines.learners.agent import LivePolicy
-from tlbench.baselines.learners.crar.networks import Networks
+from tlbench.baselines.learners.crar.networks import Networks, default_neurons
 from tlbench.baselines.learners.crar.planning import plan
 from tlbench.protocol.errors import DivergedError
 from tlbench.protocol.interface import Array
@@ -29,10 +29,14 @@ class CRARPolicy(BasePolicy):
         observation_space: A Box.
         action_space: Discrete.
         lr_schedule: The learning rate at the start is ``lr_schedule(1)``.
-        neurons: See :class:`Networks`.
+        neurons: Size of a flat abstract state; ``None``: 8 for vectors, planes for pictures.
         planning_depth: How far ahead the deterministic policy looks.
         optimizer_class: The optimiser.
         optimizer_kwargs: Its arguments besides parameters and learning rate.
+
+    Raises:
+        ValueError: If observations are neither vectors nor square pictures with sides that are multiples of 8, channels
+            first, and no size of a flat abstract state is given.
     """
 
     observation_space: spaces.Box
@@ -55,6 +59,7 @@ class CRARPolicy(BasePolicy):
             optimizer_kwargs=optimizer_kwargs or {},
             normalize_images=False,
         )
+        neurons = default_neurons(observation_space.shape) if neurons is None else neurons
         self.neurons = neurons
         self.planning_depth = planning_depth
         self.networks = Networks(observation_space.shape, int(action_space.n), neurons)

@@ -286,3 +286,19 @@ def test_exploration_is_random_at_first_and_then_mostly_by_q():
         model._current_progress_remaining = 1 - progress
         shares.append(float((model.predict(obs)[0] == best).mean()))
     assert shares == pytest.approx([0.5, 0.725, 0.95], abs=0.04)
+
+
+def test_vectors_have_eight_neurons_unless_told_otherwise():
+    model = CRAR("CRARPolicy", make_vec_env("CartPole-v1", 2, seed=0), learning_starts=10)
+    assert model.policy.neurons == 8
+    assert model.learn(40).policy.predict(np.zeros((3, 4), np.float32), deterministic=True)[0].shape == (3,)
+
+
+def test_pictures_that_planes_can_not_be_made_of_are_refused_with_what_to_do():
+    class Picture(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1, 1, (1, 12, 12), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+    with pytest.raises(ValueError, match=r"not of observations \(1, 12, 12\): say how many neurons"):
+        CRAR("CRARPolicy", Picture())
+    assert CRAR("CRARPolicy", Picture(), policy_kwargs={"neurons": 2}).policy.neurons == 2
