@@ -183,7 +183,10 @@ def _check_experts(run: Record, experts: Mapping[str, Record]) -> None:
     for used in run.experts:
         expert = experts.get(used.key)
         if expert is None:
-            raise TlbenchError(f"an expert of {label(run)!a} is missing: {used.task[:80]!a}")
+            raise TlbenchError(
+                f"an expert of {label(run)!a} is missing: {used.task[:80]!a}; a submission holds all experts' records "
+                "(bring back experts/*.json, or evaluate again with another --out)"
+            )
         if expert.target != used.task or used.task not in run.sources:
             raise TlbenchError(f"an expert of {label(run)!a} was trained on another task than it says")
         if expert.diagnostics.get("mean_return") != used.mean_return:

@@ -184,8 +184,9 @@ class AntGoalVectorEnv(AntFamilyVectorEnv):
 
     ## Rewards
     4 minus the distance of the torso from the goal (the sum of both coordinates' distances) after the step, minus 0.005
-    times the sum of squared actions, plus 0.05. Where |goal_x| + |goal_y| is above 4.05, rewards are below 0 at the start,
-    so that an ant which falls at once, and ends the episode, is better off than one that stands; that is MAML's formula.
+    times the sum of squared actions, plus 0.05. Where |goal_x| + |goal_y| is above 4.05, rewards are below 0 at the
+    start, so that an ant which falls at once, and ends the episode, is better off than one that stands; that is MAML's
+    formula.
 
     ## Starting State, Episode End
     As `AntDirectionVectorEnv`.

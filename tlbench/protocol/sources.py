@@ -37,17 +37,19 @@ def offline_transitions(task: TaskSpec, discrete: bool) -> dict[str, Array]:
     rng = np.random.default_rng(derive_seed(*stream))
     seeds: Any = derive_seeds(lanes, *stream)
     obs, _ = env.reset(seed=seeds)
-    rows: list[tuple[Array, ...]] = []
-    for _ in range(-(-wanted // lanes)):
+    columns: dict[str, Array] = {}  # filled in place: pictures of the documents' sizes take gigabytes
+    for begin in range(0, wanted, lanes):
         actions = _uniform(space, lanes, rng)
         next_obs, rewards, terminated, truncated, _ = env.step(actions)
-        rows.append((obs, actions, rewards, next_obs, terminated))
+        step = {"obs": obs, "actions": actions, "rewards": rewards, "next_obs": next_obs, "terminated": terminated}
+        columns = columns or {name: np.empty((wanted, *part.shape[1:]), part.dtype) for name, part in step.items()}
+        for name, part in step.items():
+            columns[name][begin : begin + lanes] = part[: wanted - begin]
         obs, ended = next_obs, terminated | truncated
         if ended.any():
             obs, _ = env.reset(options={"reset_mask": ended})
     env.close()
-    names = ("obs", "actions", "rewards", "next_obs", "terminated")
-    return {name: np.concatenate(column)[:wanted] for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return columns
 
 
 def _uniform(space: spaces.Space[Any], lanes: int, rng: np.random.Generator) -> Array:
