@@ -31,7 +31,8 @@ What it leaves open, and what was chosen:
   tasks of different rewards. Actions are learned on a scale on which their bounds are -1 and 1, and clipped there.
 - A batch goes on until every lane has ended an episode; lanes that end early begin another, whose steps are used as
   well (version 2; in version 1 they were paid for and left out).
-- Glorot initialisation, damping 0.01, and one inner rate, 0.1, for all families.
+- Glorot initialisation, damping 0.01, and one inner rate, 0.1, for all families (the document has 0.5 for point goals:
+  ``--set inner_rate=0.5``).
 - Discrete actions: a softmax in the Gaussian's place.
 - On the target the step size stays what it was on the sources. Plain gradient steps don't settle: late points of a
   curve scatter. ``target_steps`` ends learning after so many steps; what is left of the budget is then not used.
