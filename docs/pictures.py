@@ -1,4 +1,4 @@
-"""Draws the pictures of these pages; run it as it is."""
+"""Draws the mazes of maze.md; run it as it is. The other pictures are figures of `tlbench report --out`."""
 
 from __future__ import annotations
 
