@@ -40,6 +40,9 @@ from tlbench.protocol.task import HarnessTask, agent_seed
 FRESH_EPISODES = 100
 """Episodes of an expert's final evaluation on start states of its own."""
 
+ABSTENTION = "abstention"
+"""The diagnostic that says why there is no knowledge, where learning it diverged."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -187,6 +190,7 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
         agent_seed=derive_seed("source-agent", node.key),
     )
     knowledge: Knowledge | None = None
+    why: dict[str, str] = {}
     with sealed(*environment_modules(suite)):
         try:
             knowledge = method.learn_source(tasks, experts, ctx)
@@ -195,6 +199,7 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
                 "the source budget ran out inside learn_source: catch BudgetExhausted there and return the knowledge"
             ) from None
         except DivergedError as problem:
+            why = {ABSTENTION: f"learning on the source diverged: {problem}"}
             print(f"{node.label}: learning diverged ({problem}): the method abstains", file=sys.stderr, flush=True)
     if knowledge is not None and not isinstance(knowledge, Knowledge):
         raise ProtocolViolationError(f"learn_source returned {type(knowledge).__name__}, not Knowledge or None")
@@ -206,7 +211,7 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
     spent = sum(task.spent for task in tasks)
     steps = {"source": source_steps if experts else spent, "extraction": spent if experts else 0}
     reads = reads_of({name for task in tasks for name in task.reads})
-    facts = {"experts": used, "steps": steps, **reads, "provenance": _provenance(job, started)}
+    facts = {"experts": used, "steps": steps, **reads, **why, "provenance": _provenance(job, started)}
     job.store.write_knowledge(node.key, knowledge, facts)
 
 
@@ -269,6 +274,7 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
     diagnostics |= reads_of({*task.reads, *facts.get("reads", [])})
+    diagnostics |= {ABSTENTION: facts[ABSTENTION]} if ABSTENTION in facts else {}
     alignment = task.alignment()
     if alignment is not None:
         diagnostics["alignment"] = alignment

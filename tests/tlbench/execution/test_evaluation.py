@@ -181,6 +181,7 @@ def test_learning_on_the_source_that_diverges_is_an_abstention(
     for record in own_runs(evaluation):
         assert record.abstained
         assert not record.diverged
+        assert str(record.diagnostics["abstention"]).startswith("learning on the source diverged: ")
         assert record.curve == controls[record.control_key or ""].curve
         assert 0 < record.steps.source < 2400
 
