@@ -191,6 +191,7 @@ class MetaLabyrinthPairs:
         **others: Any,
     ) -> None:
         del others
+        self.base_options = {"tile_size": tile_size, "colour": colour, "inverse": False, "palette": "standard"}
         self._layout = walls, keys
         self._base = tiles(looks("standard", colour), tile_size, False)
         self._transfer = tiles(looks(palette, colour), tile_size, inverse)

@@ -145,6 +145,7 @@ class SimpleMazePairs:
 
     def __init__(self, tile_size: int = 1, inverse: bool = False, **others: Any) -> None:
         del others
+        self.base_options = {"tile_size": tile_size, "inverse": False}
         self._base = observe(_STARTS, tiles(LOOKS, tile_size, False))
         self._transfer = observe(_STARTS, tiles(LOOKS, tile_size, inverse))
 

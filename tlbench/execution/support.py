@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tlbench.execution.selection import MethodChoice, sources_of
+from tlbench.protocol.alignment import unlike_source
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import SuiteSpec
 from tlbench.protocol.task import HarnessTask
@@ -16,7 +17,7 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
     """Why a method can't run on these transfer tasks, or ``None`` if it can.
 
     Raises:
-        TlbenchError: If a task can't be opened, whatever the method.
+        TlbenchError: If a task can't be opened, or its pairs show another source, whatever the method.
     """
     learner, method, name = choice.learner(), choice.method(), choice.entry().id
     choice.learner_settings()  # none for a method without a learner
@@ -24,6 +25,7 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
         return f'{name} wants experts but has no learner: experts = 0, or learners = ("vpg",)'
     for transfer in transfers:
         spec = suite.transfers[transfer]
+        _check_pairs(suite, transfer)
         roles = [(task, "target") for task in spec.targets]
         roles += [(task, "source") for task in sources_of(method, spec) if method.uses_source]
         units = learner.units if learner else method.units
@@ -41,6 +43,15 @@ def unsupported(suite: SuiteSpec, choice: MethodChoice, transfers: Sequence[str]
             if reason is not None:
                 return f"{transfer}: {name} can't run on {task}: {reason}"
     return None
+
+
+def _check_pairs(suite: SuiteSpec, transfer: str) -> None:
+    spec = suite.transfers[transfer]
+    for name in spec.targets:
+        target = suite.tasks[name]
+        reason = unlike_source(target, suite.tasks[spec.sources[0]]) if target.pairs is not None else None
+        if reason is not None:
+            raise TlbenchError(f"{suite.id}: {transfer}: {name}: {reason}")
 
 
 def interface_of(suite: SuiteSpec, task: str, role: Any, discrete: bool) -> Any:

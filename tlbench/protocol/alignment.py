@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Mapping
 from itertools import product
 from typing import Any, Protocol
@@ -32,7 +33,10 @@ Floats = NDArray[np.float64]
 
 
 class Pairs(Protocol):
-    """States as a source and as a target show them; built with the target's options."""
+    """States as a source and as a target show them; built with the target's options.
+
+    A class may have ``base_options``, the options of the source that it shows, so that suites with another are refused.
+    """
 
     def draw(self, n: int, rng: np.random.Generator) -> Mapping[str, Array]:
         """Draw n states: ``base`` and ``transfer`` ``[n, ...]`` (fewer, if there are no n).
@@ -53,6 +57,22 @@ def load_pairs(task: TaskSpec) -> Pairs:
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise TlbenchError(f"a task's pairs must be 'module:Class' of paired observations: {error}") from None
     return pairs
+
+
+def unlike_source(target: TaskSpec, source: TaskSpec) -> str | None:
+    """Why a target's pairs don't show states as its source does; ``None`` if they do, or don't say how they show them.
+
+    Raises:
+        TlbenchError: As :func:`load_pairs`.
+    """
+    pairs = load_pairs(target)
+    shown: Mapping[str, Any] = getattr(pairs, "base_options", {})
+    defaults = inspect.signature(type(pairs)).parameters
+    for name, value in shown.items():
+        default = defaults[name].default if name in defaults else None
+        if source.options.get(name, default) != value:
+            return f"its pairs show the source with {name} = {value}, which has {source.options.get(name, default)}"
+    return None
 
 
 def embed(policy: Policy, obs: Array) -> Floats | None:

@@ -63,3 +63,15 @@ def test_what_the_suite_does_wrong_is_not_put_down_to_the_method(
 def test_units_that_a_method_learns_from_are_taken(method: str) -> None:
     suite = find_suite("memory")
     assert unsupported(suite, MethodChoice(method), tuple(suite.transfers)) is None
+
+
+def test_pairs_that_show_another_source_are_refused() -> None:
+    suite = find_suite("simple-maze")
+    source = suite.tasks["simple-maze"]
+    turned = source.model_copy(update={"options": {**source.options, "inverse": True}})
+    wrong = suite.model_copy(update={"tasks": {**suite.tasks, "simple-maze": turned}})
+    with pytest.raises(
+        TlbenchError, match="simple-maze-to-inverse: inverse-simple-maze: its pairs show the source with "
+    ):
+        check_support(wrong, MethodChoice("component"), ("simple-maze-to-inverse",))
+    check_support(suite, MethodChoice("component"), ("simple-maze-to-inverse",))

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tlbench.protocol.alignment import ALIGNED, alignment_facts, alignment_scores, mirrored_axes
+from tlbench.protocol.alignment import ALIGNED, alignment_facts, alignment_scores, mirrored_axes, unlike_source
+from tlbench.protocol.discovery import find_suite, suites
 from tlbench.protocol.errors import ProtocolViolationError, TlbenchError
 from tlbench.protocol.specs import SuiteSpec, TaskSpec
 from tlbench.protocol.task import HarnessTask
@@ -169,6 +170,32 @@ def test_predictions_are_recorded_where_a_policy_has_them(monkeypatch: pytest.Mo
 def test_pairs_that_cannot_be_had(spec: Callable[..., TaskSpec], pairs: str) -> None:
     with pytest.raises(TlbenchError, match="module:Class"):
         HarnessTask(spec(pairs=pairs), "target", 0)
+
+
+@pytest.mark.parametrize("name", [n for n, s in suites().items() if any(t.pairs for t in s.tasks.values())])
+def test_the_pairs_of_suites_show_their_sources(name: str) -> None:
+    suite = find_suite(name)
+    for transfer in suite.transfers.values():
+        for target in (suite.tasks[t] for t in transfer.targets if suite.tasks[t].pairs):
+            assert unlike_source(target, suite.tasks[transfer.sources[0]]) is None
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reason"),
+    [
+        ({"inverse": True}, {}, "inverse = False, which has True"),
+        ({"palette": "recoloured"}, {"inverse": True}, "palette = standard, which has recoloured"),
+        ({"colour": True}, {"inverse": True}, "colour = False, which has True"),
+        ({}, {"tile_size": 1}, "tile_size = 1, which has 6"),
+        ({"walls": 3, "action_order": "durl"}, {"walls": 12}, None),
+    ],
+)
+def test_pairs_that_show_another_source(
+    spec: Callable[..., TaskSpec], source: dict[str, Any], target: dict[str, Any], reason: str | None
+) -> None:
+    pairs = "tlbench.tasks.environments.meta_labyrinth:MetaLabyrinthPairs"
+    made = unlike_source(spec(pairs=pairs, options=target), spec(pairs=pairs, options=source))
+    assert made == (reason and f"its pairs show the source with {reason}")
 
 
 def test_pairs_give_diagnostics_to_tasks_scored_by_returns(spec: Callable[..., TaskSpec]) -> None:
