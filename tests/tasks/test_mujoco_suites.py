@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tlbench.protocol.specs import SuiteSpec, TaskSpec, load_suite
@@ -93,3 +94,19 @@ def test_families_tell_their_rewards_and_the_hopper_does_not(suite: SuiteSpec) -
         target = suite.tasks[transfer.targets[0]]
         interface = HarnessTask(target, "target", 0).interface
         assert (interface.reward is not None) == ("Hopper" not in target.environment)
+
+
+def test_the_instances_of_the_full_suite_are_drawn_as_its_file_says() -> None:
+    tasks = load_suite(TASKS / "drafts" / "mujoco-full.toml").tasks
+    rng, turn = np.random.default_rng(0), 2 * math.pi
+    drawn = {
+        "goal": (("goal_x", "goal_y"), rng.uniform(*GOALS, (43, 2))),
+        "velocity": (("velocity",), rng.uniform(*VELOCITIES, (43, 1))),
+        "ant": (("angle",), rng.uniform(0, turn, (43, 1))),
+        "ant-goal": (("goal_x", "goal_y"), rng.uniform(*ANT_GOALS, (43, 2))),
+    }
+    for family, (parameters, values) in drawn.items():
+        names = [f"{family}-{number}" for number in range(1, 41)] + [f"{family}-held-out-{n}" for n in (1, 2, 3)]
+        for name, value in zip(names, values, strict=True):
+            found = [tasks[name].options[parameter] for parameter in parameters]
+            assert found == pytest.approx(value.tolist(), abs=1e-3), name
