@@ -86,6 +86,8 @@ class DQN(Learner):
     """SB3's DQN."""
 
     id = "dqn"
+    seconds_per_unit = 4e-5
+    seconds_per_pixel = 2.3e-7
     Config = DQNConfig
     discrete_only = True
 

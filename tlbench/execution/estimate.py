@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from statistics import median
@@ -34,6 +35,9 @@ MEMORY_SECONDS = 5e-5
 KNOWLEDGE_SECONDS = 2.0
 """Assumed time of one knowledge node, before any was measured."""
 
+PICTURE_AXES = 3
+"""Axes of a picture, channels first."""
+
 
 Key = tuple[str, str, str | None, str | None]
 """Expert or run, task, learner, and method, or none for experts and runs from scratch."""
@@ -51,6 +55,7 @@ class Estimator:
     def __init__(self, suite: SuiteSpec, store: Store | None = None, method: MethodChoice | None = None) -> None:
         self._suite, self._method = suite, method
         self._rates: dict[tuple[str, int], float] = {}
+        self._sizes: dict[str, int] = {}
         self._seen: dict[Key, list[float]] = {}
         if store is not None and store.folder.exists():
             self._learn(store)
@@ -63,12 +68,15 @@ class Estimator:
             return KNOWLEDGE_SECONDS + sum(self._from_speed(task, "expert", extra) for task in own)
         if isinstance(node, ExpertNode):
             seen = self._seen.get(("expert", node.task, node.learner, None))
-            return median(seen) if seen else self._from_speed(node.task, "expert", seconds_per_unit(node.learner))
+            return (
+                median(seen) if seen else self._from_speed(node.task, "expert", self._learner(node.learner, node.task))
+            )
         entry = node.choice.entry()
         extra = entry.cls.seconds_per_unit
         key = "run", node.target, entry.learner
         seen = self._seen.get((*key, entry.id)) or (None if extra else self._seen.get((*key, None)))
-        return median(seen) if seen else self._from_speed(node.target, "run", extra + seconds_per_unit(entry.learner))
+        extra += self._learner(entry.learner, node.target)
+        return median(seen) if seen else self._from_speed(node.target, "run", extra)
 
     def units(self, node: Node) -> int:
         """Units of budget that a node spends on learning."""
@@ -110,6 +118,24 @@ class Estimator:
         learning = (extra + (MEMORY_SECONDS if task.within_lifetime else 0.0)) * schedule.budget
         return learning + OVERHEAD * (schedule.budget / rate + evaluation / self._rate(task, lanes))
 
+    def _learner(self, name: str | None, task: str) -> float:
+        """What a learner says of its time per unit on a task."""
+        if name is None:
+            return 0.0
+        learner = find_learner(name)
+        pixels = self._pixels(self._suite.tasks[task]) if learner.seconds_per_pixel else 0
+        return learner.seconds_per_unit + learner.seconds_per_pixel * pixels
+
+    def _pixels(self, task: TaskSpec) -> int:
+        """Numbers of an observation, if it is a picture; else 0."""
+        key = _looks(task)
+        if key not in self._sizes:
+            env = open_lanes(task, 1, "same_step")
+            shape = env.single_observation_space.shape or ()
+            env.close()
+            self._sizes[key] = math.prod(shape) if len(shape) == PICTURE_AXES else 0
+        return self._sizes[key]
+
     def _episode_length(self, task: TaskSpec) -> float:
         import gymnasium
 
@@ -117,15 +143,14 @@ class Estimator:
         return float(task.options.get("max_episode_steps", steps))
 
     def _rate(self, task: TaskSpec, lanes: int) -> float:
-        key = (f"{task.environment}{sorted(task.options.items())}", lanes)
+        key = _looks(task), lanes
         if key not in self._rates:
             self._rates[key] = steps_per_second(task, lanes, PROBE_SECONDS)
         return self._rates[key]
 
 
-def seconds_per_unit(learner: str | None) -> float:
-    """What a learner says of its time per unit."""
-    return find_learner(learner).seconds_per_unit if learner else 0.0
+def _looks(task: TaskSpec) -> str:
+    return f"{task.environment}{sorted(task.options.items())}"
 
 
 def _lifetime_seconds(task: TaskSpec) -> float:

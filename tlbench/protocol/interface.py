@@ -183,6 +183,8 @@ class Learner(ABC):
     """Units of the budgets that it can learn from."""
     seconds_per_unit: ClassVar[float] = 0.0
     """Assumed processor time per unit of budget beside the environment's, until runs were measured; for estimates."""
+    seconds_per_pixel: ClassVar[float] = 0.0
+    """What is added to it per number of an observation, where observations are pictures."""
 
     def unsupported(self, interface: Interface) -> str | None:
         """Why this learner can't learn a task with this interface, or ``None`` if it can."""

@@ -8,7 +8,7 @@ import pytest
 
 from tlbench.execution.estimate import Estimator
 from tlbench.execution.plan import ExpertNode, make_plan
-from tlbench.execution.selection import MethodChoice
+from tlbench.execution.selection import MethodChoice, find_learner
 from tlbench.protocol.discovery import find_suite
 from tlbench.protocol.records import Configured, Record
 from tlbench.protocol.specs import SuiteSpec
@@ -73,6 +73,21 @@ def test_what_learning_costs_beside_the_environment_counts() -> None:
     )
     for seconds in (knowledge, runs):
         assert seconds["model-based-multitask"] > 100 + seconds["finetune-multitask-trpo"]
+
+
+def test_learning_from_pictures_takes_longer_the_larger_they_are() -> None:
+    suite = find_suite("maze")
+    task = suite.tasks["labyrinth"]
+    assert task.source is not None
+    larger = task.model_copy(update={"options": {**task.options, "tile_size": 6}})
+    node = ExpertNode("0" * 64, "labyrinth", "dqn", 0)
+    small, large = (
+        Estimator(suite.model_copy(update={"tasks": {"labyrinth": spec}})).node(node) for spec in (task, larger)
+    )
+    learner, numbers = find_learner("dqn"), 3 * 8 * 8
+    assert small > task.source.budget * (learner.seconds_per_unit + learner.seconds_per_pixel * numbers)
+    assert large > task.source.budget * learner.seconds_per_pixel * 36 * numbers
+    assert Estimator(suite)._learner("dqn", "labyrinth") > Estimator(find_suite("classic"))._learner("dqn", "cartpole")
 
 
 def test_more_offline_samples_take_longer() -> None:
