@@ -47,7 +47,7 @@ def abstract_spaces(data: ReportData) -> Drawing | None:
         for title, (points, after) in shown.items():
             alt = f"{note}, {title}: the {len(points)} states of the maze in the abstract space."
             drawer = _drawer(best.positions, points, after, limit)
-            panels.append(Panel(title, alt, drawer, height=2.2, width=COLUMN, note=note))
+            panels.append(Panel(title, alt, drawer, height=2.2, width=COLUMN, note=f"{method},\n{task}"))
     if not panels:
         return None
     return Drawing(
