@@ -33,7 +33,7 @@ each warmed up to be scored. Every source has its own budget here, so with all o
 order; ``visits`` leaves out the rest, which gives the comparison at fewer samples that the document shows.
 
 The control is `scratch-trpo`: all methods of the comparison share the axis of target samples, and its start. A gain
-over it is of models and of transfer together; `scratch-model-based` is the same course without what is carried.
+over it is of models and of transfer together; `model-based-single-task` is the same course without what is carried.
 """
 
 from __future__ import annotations

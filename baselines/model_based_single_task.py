@@ -1,4 +1,4 @@
-"""scratch-model-based: one task learned on models of its own, without any source.
+"""model-based-single-task: one task learned on models of its own, without any source.
 
 Documents: Luo et al. (2019), *Algorithmic Framework for Model-based Deep Reinforcement Learning with Theoretical
 Guarantees* (SLBO), on which Landolfi, Thomas and Ma (2019) build. In words: what `model-based-multitask` does on a
@@ -24,11 +24,11 @@ from tlbench.baselines.model_based.shared import SharedModels
 from tlbench.protocol.interface import BudgetedTask, Context, Expert, Interface, Knowledge, Method
 
 
-class ScratchModelBased(Method):
+class ModelBasedSingleTask(Method):
     """Learns a target on models of its dynamics that are fitted to its own samples alone."""
 
     Config = ModelBasedConfig
-    id = "scratch-model-based"
+    id = "model-based-single-task"
     seconds_per_unit = 1.5e-3
     learners = ("trpo",)
     experts = 0

@@ -23,7 +23,7 @@ def settings(small):
 
 def test_it_is_the_multitask_method_with_nothing_carried(small, settings, target, context):
     task, other, ctx = target(), target(), context()
-    MethodChoice("scratch-model-based", settings).method().learn_target(task, None, ctx)
+    MethodChoice("model-based-single-task", settings).method().learn_target(task, None, ctx)
     MethodChoice("model-based-multitask", small).method().learn_target(other, NOTHING_THAT_FITS, context())
     assert task.finish() == other.finish()
     assert (task.spent, len(ctx.diagnostics["model_errors"])) == (600, 2)  # not on the first data: there was no model
@@ -34,17 +34,17 @@ def test_it_is_the_multitask_method_with_nothing_carried(small, settings, target
 def test_it_learns_from_its_own_samples(target, context):
     task = target(budget=1500)
     settings = {"members": 3, "hidden_sizes": (32, 32), "iterations": 2, "policy_updates": 8, "virtual_samples": 1000}
-    MethodChoice("scratch-model-based", settings).method().learn_target(task, None, context())
+    MethodChoice("model-based-single-task", settings).method().learn_target(task, None, context())
     first, *_, last = task.finish()
     assert np.mean(last[1].returns) > np.mean(first[1].returns) + 5
 
 
 def test_settings_of_sources_mean_nothing_to_it():
     with pytest.raises(TlbenchError, match="visits"):
-        MethodChoice("scratch-model-based", {"visits": 2}).method()
+        MethodChoice("model-based-single-task", {"visits": 2}).method()
 
 
 def test_what_it_can_not_learn_is_told(target):
-    method, interface = MethodChoice("scratch-model-based").method(), target().interface
+    method, interface = MethodChoice("model-based-single-task").method(), target().interface
     assert method.unsupported(interface) is None
     assert "reward" in method.unsupported(replace(interface, reward=None))
