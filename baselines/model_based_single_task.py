@@ -16,34 +16,23 @@ The control is `scratch-trpo`, so that its gain is what learning on models is wo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tlbench.baselines.model_based.config import ModelBasedConfig
 from tlbench.baselines.model_based.on_target import learn_on_models, unsupported_by_models
 from tlbench.baselines.model_based.shared import SharedModels
-from tlbench.protocol.interface import BudgetedTask, Context, Expert, Interface, Knowledge, Method
+from tlbench.protocol.interface import BudgetedTask, Context, Interface, Knowledge, TargetOnly
 
 
-class ModelBasedSingleTask(Method):
+class ModelBasedSingleTask(TargetOnly):
     """Learns a target on models of its dynamics that are fitted to its own samples alone."""
 
     Config = ModelBasedConfig
     id = "model-based-single-task"
     seconds_per_unit = 1.5e-3
     learners = ("trpo",)
-    experts = 0
-    uses_source = False
 
     def unsupported(self, interface: Interface) -> str | None:
         """Why this method can't run on a target with this interface, or ``None``."""
         return unsupported_by_models(interface)
-
-    def learn_source(
-        self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
-    ) -> Knowledge | None:
-        """Nothing is learned on the source."""
-        del sources, experts, ctx
-        return None
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Collect, fit and train in turn, from fresh models and a fresh policy."""

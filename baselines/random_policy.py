@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from tlbench.protocol.interface import Array, BudgetedTask, Context, Expert, Knowledge, Method
+from tlbench.protocol.interface import Array, BudgetedTask, Context, Knowledge, TargetOnly
 
 
 class UniformPolicy:
@@ -45,22 +44,13 @@ class UniformPolicy:
         return UniformPolicy(self._space, self._rng.spawn(1)[0])
 
 
-class RandomPolicy(Method):
+class RandomPolicy(TargetOnly):
     """Acts uniformly at random and never learns."""
 
     id = "random"
     learners = ()
-    experts = 0
     units = ("env_steps", "samples", "episodes")
-    uses_source = False
     control = "self"
-
-    def learn_source(
-        self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
-    ) -> Knowledge | None:
-        """Nothing is learned on the source."""
-        del sources, experts, ctx
-        return None
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Publish the uniform policy."""

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from tlbench.protocol.interface import (
-    BudgetedTask,
-    Context,
-    Expert,
-    JSONValue,
-    Knowledge,
-    Method,
-    learn_from_scratch,
-)
+from tlbench.protocol.interface import BudgetedTask, Context, JSONValue, Knowledge, TargetOnly, learn_from_scratch
 
 
-class Scratch(Method):
+class Scratch(TargetOnly):
     """Learns the target from scratch (the control)."""
 
     id = "scratch-{learner}"
     variants: ClassVar[dict[str, dict[str, JSONValue]]] = {"scratch-{learner}": {}}
-    experts = 0
-    uses_source = False
-
-    def learn_source(
-        self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
-    ) -> Knowledge | None:
-        """Nothing is learned on the source."""
-        del sources, experts, ctx
-        return None
 
     def learn_target(self, target: BudgetedTask, knowledge: Knowledge | None, ctx: Context) -> None:
         """Train the fresh agent."""

@@ -334,6 +334,20 @@ class Method(ABC):
         """Learn the target, publishing a policy before the first metered call."""
 
 
+class TargetOnly(Method):
+    """A method that learns the target alone: no source, no experts, no knowledge."""
+
+    experts = 0
+    uses_source = False
+
+    def learn_source(
+        self, sources: Sequence[BudgetedTask], experts: Sequence[Expert], ctx: Context
+    ) -> Knowledge | None:
+        """Nothing is learned on the source."""
+        del sources, experts, ctx
+        return None
+
+
 def first_source_only(learn_source: LearnSource) -> LearnSource:
     """Mark a :meth:`Method.learn_source` that takes the first source alone, where there are several.
 
