@@ -10,8 +10,9 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from tlbench.leaderboard import strictjson
-from tlbench.leaderboard.submission import CONTROL_PREFIX, Digest, Metadata, Part
+from tlbench.leaderboard.submission import Digest, Metadata, Part
 from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.records import CONTROL_PREFIX
 from tlbench.protocol.specs import first_error
 
 EMPTY_SNAPSHOT = hashlib.sha256(b"tlbench snapshot 1").hexdigest()

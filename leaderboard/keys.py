@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tlbench.leaderboard.submission import CONTROL_PREFIX, identity
-from tlbench.protocol.records import Record
+from tlbench.leaderboard.submission import identity
+from tlbench.protocol.records import CONTROL_PREFIX, Record
 from tlbench.protocol.specs import SuiteSpec, digest_of
 
 PROTOCOL = 1

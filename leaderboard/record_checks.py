@@ -6,16 +6,14 @@ import math
 import re
 from typing import Any
 
-from tlbench.leaderboard.submission import CONTROL_PREFIX
 from tlbench.protocol.errors import TlbenchError
-from tlbench.protocol.records import Configured, Record
+from tlbench.protocol.records import CONTROL_PREFIX, IDENTIFIER, Configured, Record
 from tlbench.protocol.specs import EXTRACTION_ALLOWANCE, Schedule, SuiteSpec, TaskSpec
 
 TRAINING_BINS = 100
 LARGEST_RETURN = 1e12
 LARGEST_COUNT = 10**12
 _TOLERANCE = 1e-6
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -75,7 +73,7 @@ def _check_names(record: Record, suite: SuiteSpec) -> None:
 
 def _check_configured(configured: Configured | None) -> None:
     if configured is not None:
-        named = _ID.fullmatch(configured.id) and _ID.fullmatch(configured.version)
+        named = IDENTIFIER.fullmatch(configured.id) and IDENTIFIER.fullmatch(configured.version)
         _refuse_if(not named, "the id or version of a method or learner has characters that are not allowed")
         _refuse_if(configured.code is not None and not _KEY.fullmatch(configured.code), "code is no SHA-256")
 

@@ -16,9 +16,6 @@ from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Configured, Record, own_controls
 from tlbench.protocol.specs import canonical_json, digest_of, first_error
 
-CONTROL_PREFIX = "scratch-"
-"""Ids of the controls: learning from scratch. No other method may be called so."""
-
 Ruleset = Literal["fixed", "tuned"]
 SourceClass = Literal["standard", "multi-expert"]
 

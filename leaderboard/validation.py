@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from tlbench.leaderboard import keys
 from tlbench.leaderboard.record_checks import check_record, label
 from tlbench.leaderboard.submission import (
-    CONTROL_PREFIX,
     Counts,
     Metadata,
     SourceClass,
@@ -21,7 +20,7 @@ from tlbench.leaderboard.submission import (
     records_digest,
 )
 from tlbench.protocol.errors import TlbenchError
-from tlbench.protocol.records import Record
+from tlbench.protocol.records import CONTROL_PREFIX, Record
 from tlbench.protocol.specs import EXTRACTION_ALLOWANCE, SuiteSpec
 
 EXPERT_SEED_STRIDE = 1000

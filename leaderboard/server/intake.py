@@ -18,10 +18,11 @@ from tlbench.leaderboard.server.database import Database, now
 from tlbench.leaderboard.server.errors import Refused
 from tlbench.leaderboard.server.schema import ACCEPTED, PENDING, Submitted, Verified
 from tlbench.leaderboard.server.tokens import Holder
-from tlbench.leaderboard.submission import CONTROL_PREFIX, Metadata, Submission
+from tlbench.leaderboard.submission import Metadata, Submission
 from tlbench.leaderboard.verification import Verification, parse_verification
 from tlbench.leaderboard.verification_runs import check_runs
 from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.records import CONTROL_PREFIX
 
 Logged = TypeVar("Logged", Submitted, Verified)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from tlbench.protocol.discovery import MethodEntry, find_method, learner_code, learners
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Learner, Method
+from tlbench.protocol.records import CONTROL_PREFIX
 from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of, first_error
 
 LEARNER_PREFIX = "learner."
@@ -92,7 +93,7 @@ class MethodChoice:
 
 def control_choice(learner: str) -> MethodChoice:
     """The control of a learner: the same learner from scratch, under its default configuration."""
-    return MethodChoice(f"scratch-{learner}")
+    return MethodChoice(f"{CONTROL_PREFIX}{learner}")
 
 
 def find_learner(name: str) -> Learner:

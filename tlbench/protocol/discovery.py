@@ -9,7 +9,6 @@ import importlib.util
 import inspect
 import json
 import pkgutil
-import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,10 +22,10 @@ from typing import Any
 
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import JSONValue, Learner, Method
+from tlbench.protocol.records import CONTROL_PREFIX, IDENTIFIER
 from tlbench.protocol.specs import SuiteSpec, load_suite, parse_suite
 
 BASELINES, TASKS = "tlbench.baselines", "tlbench.tasks"
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass(frozen=True)
@@ -166,15 +165,19 @@ def variants_of(cls: type[Method], code: str | None = None) -> Iterator[MethodEn
     """The named methods that a class stands for.
 
     Raises:
-        TlbenchError: If an id is none: it names files and rows.
+        TlbenchError: If an id is none, as it names files and rows, or is kept for controls.
     """
     variants = cls.variants or {cls.id: {}}
     for template, preset in variants.items():
         every = cls.learners if cls.learners is not None else tuple(learners())
         for learner in every if "{learner}" in str(template) else every[:1] if cls.learners else (None,):
             name = str(template).replace("{learner}", learner or "")
-            if not isinstance(template, str) or not _ID.fullmatch(name):
-                raise TlbenchError(f"{cls.__name__}: the id {template!r} must be letters, digits and hyphens")
+            if not isinstance(template, str) or not IDENTIFIER.fullmatch(name):
+                kinds = "letters, digits and hyphens, at most 80"
+                raise TlbenchError(f"{cls.__name__}: the id {template!r} must be {kinds}")
+            if name.startswith(CONTROL_PREFIX) and name != f"{CONTROL_PREFIX}{learner}":
+                kept = f"ids that begin with {CONTROL_PREFIX} are kept for learners from scratch"
+                raise TlbenchError(f"{cls.__name__}: the id {name!r} is none: {kept}; call it otherwise")
             yield MethodEntry(name, cls, learner, preset, code)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.specs import digest_of, first_error
+
+IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
+"""What the id of a method or a learner, and their versions, match: they name files and rows."""
+CONTROL_PREFIX = "scratch-"
+"""With a learner's id, the id of its control: learning from scratch. No other method may be called so."""
 
 
 class Part(BaseModel):

@@ -299,6 +299,7 @@ BAD = {
         "wants experts but has no learner",
     ),
     "an id that is no name": (overridden("id = '../escape'"), Check.LOADS, "letters, digits and hyphens"),
+    "an id that a control could have": (overridden("id = 'scratch-mine'"), Check.LOADS, "kept for learners"),
     "a config that is no model": (overridden("Config = dict"), Check.SETTINGS, "derive from tlbench.Config"),
     "an invalid default": (
         overridden("class Config(Config):\n    steps: int = 'many'"),
