@@ -137,7 +137,8 @@ def analyse(
         bootstrap: Source of resamples; share one, it keeps its draws.
     """
     bootstrap = bootstrap or Bootstrap()
-    curves = method_curves(suite, submission, reference.records if reference else {})
+    own = reference.records if reference else {}
+    curves = method_curves(suite, submission, own)
     scored = [name for name, transfer in suite.transfers.items() if transfer.scored]
     summary = summarise({submission.metadata.name: curves}, bootstrap, scored)
     weak = weak_controls(method_curves(suite, submission, {}) if reference else curves, reference)
@@ -146,6 +147,11 @@ def analyse(
         flags.append(f"its control is significantly below the leaderboard's on {', '.join(weak)}")
     if submission.metadata.learner and reference is None and not entry.is_control:
         flags.append(f"the leaderboard has no control of its own for {submission.metadata.learner}")
+    diverged = sum(own.get(r.key, r).diverged for r in submission.controls())
+    if diverged:
+        flags.append(
+            f"{diverged} {'run' if diverged == 1 else 'runs'} of its control diverged, which flatters its gain"
+        )
     draws = Bootstrap(RANK_REPETITIONS, bootstrap.seed, bootstrap.confidence)
     scores = _score_replicates(curves, draws)
     return Standing(entry, summary, tuple(curves), scores, replaced(submission, reference), tuple(flags))

@@ -13,7 +13,7 @@ from typing import Any
 from tlbench.analysis.bootstrap import Interval
 from tlbench.analysis.page.build import minus
 from tlbench.analysis.page.definitions import SUITE
-from tlbench.analysis.tables import format_interval
+from tlbench.analysis.tables import format_interval, format_rank
 from tlbench.leaderboard.entries import Entry
 from tlbench.leaderboard.ranking import Ranking, Row, Track
 from tlbench.leaderboard.site.facts import Facts
@@ -79,7 +79,7 @@ class Shown:
         tested = gain is not None and gain.negative_transfer[0].isdigit()
         share = gain.negative_tasks / gain.testable_tasks if gain is not None and tested else None
         return {
-            "rank": _interval(self.row.rank, 0) if self.row.rank else Cell(place),
+            "rank": _cell(format_rank(self.row.rank)) if self.row.rank else Cell(place),
             "score": _interval(result.score),
             "transfer gain": _interval(gain.transfer_gain if gain else None, signed=True),
             "self gain": _interval(result.self_gain, signed=True),
@@ -159,7 +159,11 @@ def notes(row: Row, facts: Facts) -> list[str]:
 
 
 def _interval(value: Interval | None, digits: int = 1, signed: bool = False) -> Cell:
-    text, _, ends = minus(format_interval(value, digits, signed)).partition(" ")
+    return _cell(minus(format_interval(value, digits, signed)))
+
+
+def _cell(interval: str) -> Cell:
+    text, _, ends = interval.partition(" ")
     return Cell(text, ends)
 
 

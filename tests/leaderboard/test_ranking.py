@@ -149,6 +149,20 @@ class TestControls:
         alone = rank_board(board_of(tmp_path / "d", spam), SUITE, FEW).rows()[0].standing
         assert alone.flags == ("the leaderboard has no control of its own for vpg",)
 
+    def test_a_control_that_diverged_is_flagged_where_it_counts(
+        self, tmp_path: Path, spam: Submission, scratch: Submission
+    ) -> None:
+        control = next(r for r in spam.records if r.method is not None and r.method.id == "scratch-vpg")
+        shorter = {"diverged": True, "curve": control.curve[:2]}
+        runs = [r.model_copy(update=shorter) if r is control else r for r in spam.records if r.kind == "run"]
+        experts = [r for r in spam.records if r.kind == "expert"]
+        about = spam.metadata.model_dump(include={"name", "contact"})
+        submission = assemble(SUITE, runs, experts, method="spam-vpg", about=about)
+        alone = rank_board(board_of(tmp_path / "a", submission), SUITE, FEW).rows()[0].standing
+        assert "1 run of its control diverged, which flatters its gain" in alone.flags
+        held = rank_board(board_of(tmp_path / "b", scratch, submission), SUITE, FEW).rows()[0].standing
+        assert held.flags == ()
+
     def test_the_first_reference_stays(self, tmp_path: Path, spam: Submission, scratch: Submission) -> None:
         later = raised(scratch, 50.0)
         ranking = rank_board(board_of(tmp_path, scratch, later, spam), SUITE, FEW)

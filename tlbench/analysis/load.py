@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from tlbench.analysis.configurations import configuration_notes, method_labels
 from tlbench.analysis.curves import FloatArray, TaskCurves, average_instances
+from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record, own_controls
 from tlbench.protocol.specs import SuiteSpec
 
@@ -38,6 +40,7 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[
 
     Raises:
         ValueError: If a record has another digest.
+        TlbenchError: If two records are of one run.
     """
     foreign = next((record for record in (*records, *controls) if record.digest != suite.digest), None)
     if foreign is not None:
@@ -60,14 +63,54 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[
                 notes.append(f"{label}: {error}; left out")
                 continue
             methods[label].append(curves)
-            seeds = curves.seed_count
+            seeds, models = curves.seed_count, len(spec.expert_seeds or ()) if curves.expert_seeds is not None else 1
             if seeds < suite.seeds:
                 notes.append(f"{label}: {name} has {seeds} of {suite.seeds} seeds")
+            if len(curves.keys) < seeds * models:
+                notes.append(f"{label}: {name} has {len(curves.keys)} of its {suite.seeds * models} runs")
+            notes += _diverged_controls(label, name, found, by_key)
         missing = [name for name in suite.transfers if name not in {c.task for c in methods[label]}]
         if missing:
             notes.append(f"{label}: not run: {', '.join(missing)}")
     notes += configuration_notes(records)
     return Curves({label: curves for label, curves in methods.items() if curves}, notes)
+
+
+def _diverged_controls(
+    label: str, transfer: str, found: Mapping[str, Sequence[Record]], by_key: Mapping[str, Record]
+) -> list[str]:
+    """A line where controls diverged: what they would have reached is missing, so that the method looks better."""
+    keys = {run.control_key for runs in found.values() for run in runs if run.control_key != run.key}
+    count = sum(by_key[key].diverged for key in keys if key is not None)
+    what = "run of its control" if count == 1 else "runs of its control"
+    return [f"{label}: {count} {what} diverged on {transfer}, which flatters its gain"] if count else []
+
+
+def counted_runs(methods: Mapping[str, Sequence[TaskCurves]], records: Sequence[Record]) -> list[Record]:
+    """The runs behind curves, each with the transfer tasks on which it counts.
+
+    Left out are runs without a control, those of a seed on which an instance is missing, and methods' own controls.
+
+    Args:
+        methods: Curves by method label, as loaded from these records.
+        records: Runs. Those of methods that have no curves are kept, so that labels stay the same.
+    """
+    labels, skipped = method_labels(records), own_controls(records)
+    kept = {(label, c.task, *key) for label, tasks in methods.items() for c in tasks for key in c.keys}
+    crossed = {(label, c.task) for label, tasks in methods.items() for c in tasks if c.expert_seeds is not None}
+    counted = []
+    for record in records:
+        if record.method is None or record.key in skipped:
+            continue
+        label = labels[record.method.id, record.config_hash]
+        if label not in methods:
+            counted.append(record)
+            continue
+        experts = {t: record.expert_seed if (label, t) in crossed else None for t in record.transfers}
+        transfers = tuple(t for t in record.transfers if (label, t, record.seed, experts[t]) in kept)
+        if transfers:
+            counted.append(record.model_copy(update={"transfers": transfers}))
+    return counted
 
 
 Grouped = Mapping[str, Mapping[str, Mapping[str, list[Record]]]]
@@ -95,6 +138,10 @@ def _curves(
 ) -> TaskCurves:
     spec, task = suite.transfers[transfer], suite.tasks[target]
     records = sorted(records, key=lambda record: (record.seed, record.expert_seed or 0))
+    for one, other in pairwise(records):
+        if (one.seed, one.expert_seed) == (other.seed, other.expert_seed):
+            place = f"seed {one.seed} of {target} twice ({one.key[:12]}, {other.key[:12]})"
+            raise TlbenchError(f"there is {place}, as another version of something it rests on ran: remove one record")
     controls = [by_key[record.control_key or ""] for record in records]
     schedule = task.schedule("target")
     crossed = spec.expert_seeds is not None and all(record.expert_seed is not None for record in records)

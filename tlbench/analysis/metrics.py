@@ -189,8 +189,13 @@ def share_reached(reached: npt.ArrayLike) -> float:
 
 
 def speed_up(restricted_method: npt.ArrayLike, restricted_control: npt.ArrayLike) -> FloatArray:
-    """Speed-up: the control's restricted mean time over the method's (above 1: the method is faster)."""
-    return np.asarray(restricted_control, dtype=np.float64) / np.asarray(restricted_method, dtype=np.float64)
+    """Speed-up: the control's restricted mean time over the method's (above 1: the method is faster).
+
+    Where both are there before the first sample, which needs a smoothing window of 1, it is 1.
+    """
+    control, method = np.broadcast_arrays(np.float64(restricted_control), np.float64(restricted_method))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((control == 0) & (method == 0), 1.0, control / method)
 
 
 def timestep_to_convergence(bins: npt.ArrayLike, max_return: float) -> float | None:

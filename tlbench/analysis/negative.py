@@ -53,22 +53,32 @@ def sign_flip_p_value(differences: npt.ArrayLike) -> float:
     return float(at_or_below.sum()) / 2.0**d.size
 
 
-def paired_units(
+def negative_p_value(
     differences: npt.ArrayLike, seeds: npt.ArrayLike, expert_seeds: npt.ArrayLike | None = None
-) -> FloatArray:
-    """Independent units of the test: one per run seed, or per expert seed where experts are crossed and fewer.
+) -> float:
+    """The p-value of negative transfer on a task: the sign-flip test on the mean difference per run seed.
+
+    Where experts are crossed with run seeds, neither factor's means are independent: those per expert share the
+    controls, those per run seed the experts. The test is made with both, and the larger p-value counts.
 
     Args:
-        differences: Paired differences, ``[R]``.
+        differences: Paired differences AUC_T - AUC_C, ``[R]``.
         seeds: Run seed of each row, ``[R]``.
         expert_seeds: Expert seed of each row, ``[R]``, where experts are crossed with run seeds.
 
     Returns:
-        Mean difference of each unit, ``[n]``.
+        A p-value in [2^-n, 1], n the number of levels of the rarer factor.
+
+    Raises:
+        ValueError: If there is no difference, or one that is not finite.
     """
     d = np.asarray(differences, dtype=np.float64)
     factors = [np.asarray(f) for f in (seeds, expert_seeds) if f is not None]
-    labels = min((np.unique(f, return_inverse=True)[1] for f in factors), key=lambda index: int(index.max()))
+    return max(sign_flip_p_value(_means(d, factor)) for factor in factors)
+
+
+def _means(d: FloatArray, factor: npt.NDArray[np.int_]) -> FloatArray:
+    labels = np.unique(factor, return_inverse=True)[1]
     return np.bincount(labels, weights=d) / np.bincount(labels)
 
 

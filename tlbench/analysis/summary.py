@@ -135,6 +135,7 @@ def _rank(suites: list[SuiteResult], replicates: list[FloatArray | None], bootst
         return suites
     scores = np.array([[s.score.estimate] for i in ranked if (s := suites[i]).score is not None])
     resampled = np.stack([r for i in ranked if (r := replicates[i]) is not None])
+    resampled[:, np.isnan(resampled).any(axis=0)] = np.nan  # a resample that one method lacks compares nobody
     points, rows = ranks(scores)[:, 0], ranks(resampled)
     out = list(suites)
     for position, i in enumerate(ranked):

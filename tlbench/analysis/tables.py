@@ -88,6 +88,14 @@ def format_interval(value: Interval | None, digits: int = 1, signed: bool = Fals
     return f"{text} [{_number(value.low, digits)}, {_number(value.high, digits)}]"
 
 
+def format_rank(value: Interval | None) -> str:
+    """Text of a rank, such as ``2 [1, 3]``; a rank that is shared and not whole has its half, ``1.5 [1, 2]``."""
+    if value is None:
+        return NONE
+    place, *ends = (f"{round(2 * x) / 2:g}" for x in (value.estimate, value.low, value.high) if x is not None)
+    return f"{place} [{', '.join(ends)}]" if ends else place
+
+
 def _number(value: float, digits: int, signed: bool = False) -> str:
     if not math.isfinite(value):
         return "inf" if value > 0 else "-inf"
@@ -128,7 +136,7 @@ def _suite_cells(row: SuiteResult) -> list[str]:
     pooled = {} if row.pooled is None else vars(row.pooled)
     return [
         row.method,
-        format_interval(row.rank, 0),
+        format_rank(row.rank),
         format_interval(row.score),
         format_interval(row.control_score),
         format_interval(gain.get("transfer_gain"), signed=True),

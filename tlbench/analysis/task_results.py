@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tlbench.analysis import metrics
 from tlbench.analysis.bootstrap import Bootstrap, Interval
 from tlbench.analysis.curves import FloatArray, TaskCurves, normalise
-from tlbench.analysis.negative import can_reject, holm, paired_units, sign_flip_p_value
+from tlbench.analysis.negative import can_reject, holm, negative_p_value
 from tlbench.analysis.results import (
     NOTE_NOT_TESTABLE,
     NOTE_ONE_SEED,
@@ -153,7 +153,9 @@ def analyse_task(name: str, curves: TaskCurves, universe: Sequence[int], bootstr
         convergence_declared=highest is not None,
         probability_of_improvement=interval["probability_of_improvement"],
         negative_share=interval["negative_share"],
-        negative_p_value=sign_flip_p_value(_units(curves, columns["transfer_gain"])),
+        negative_p_value=negative_p_value(
+            columns["transfer_gain"], curves.seeds, curves.expert_seeds if curves.crossed else None
+        ),
         testable=testable,
         negative_transfer=None,
         crossover=metrics.crossover(curves.method, curves.control, curves.fractions, curves.window),
@@ -162,10 +164,6 @@ def analyse_task(name: str, curves: TaskCurves, universe: Sequence[int], bootstr
         notes=tuple(notes),
     )
     return AnalysedTask(curves, result, points, replicates, Sample(auc, weights), Sample(control_auc, weights))
-
-
-def _units(curves: TaskCurves, differences: FloatArray) -> FloatArray:
-    return paired_units(differences, curves.seeds, curves.expert_seeds if curves.crossed else None)
 
 
 def decide_negative_transfer(analysed: Sequence[AnalysedTask]) -> list[AnalysedTask]:

@@ -199,13 +199,17 @@ class Store:
         return record
 
     def records(self) -> Iterator[Record]:
-        """All run records, in a fixed order.
+        """All run records, in a fixed order; of a record that lies there twice (a copy of a file), the first.
 
         Raises:
             TlbenchError: If one is damaged, or was made with another digest.
         """
+        seen = set[str]()
         for path in sorted((self.folder / "records").rglob("*.json")):
-            yield self._sound(path)
+            record = self._sound(path)
+            if record.key not in seen:
+                seen.add(record.key)
+                yield record
 
     def write_expert(self, key: str, params: Params, record: Record) -> None:
         """Write an expert: its weights, then the record of its training, which completes it."""

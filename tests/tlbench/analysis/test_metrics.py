@@ -149,6 +149,7 @@ def test_time_to_threshold_with_negative_returns():
 
 def test_speed_up_is_above_one_when_the_method_is_faster():
     assert metrics.speed_up(0.25, 0.75) == pytest.approx(3)
+    assert metrics.speed_up([0.0, 0.0, 0.5], [0.0, 0.5, 0.0]).tolist() == [1, np.inf, 0]
 
 
 def test_convergence_needs_every_seed_at_the_highest_return():

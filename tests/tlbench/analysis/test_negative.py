@@ -96,8 +96,24 @@ def test_a_task_with_fewer_seeds_passes_after_the_others():
     assert negative.can_reject([10, 10, 4]).tolist() == [True, True, False]
 
 
-def test_units_are_seeds_or_the_rarer_crossed_factor():
-    d = np.array([1.0, 3, 5, 7, 9, 11])
-    assert negative.paired_units(d, [4, 2, 0, 1, 3, 5]).size == 6
-    seeds, experts = [0, 0, 1, 1, 2, 2], [8, 9] * 3
-    assert negative.paired_units(d, seeds, experts).tolist() == [5, 7]
+def test_one_difference_per_run_seed():
+    d = [1.0, -3, -5, -7, -9, -11]
+    assert negative.negative_p_value(d, [4, 2, 0, 1, 3, 5]) == negative.sign_flip_p_value(d) == 2 / 64
+
+
+def test_crossed_experts_are_tested_both_ways_and_the_larger_p_value_counts():
+    d, seeds, experts = -np.array([1.0, 3, 5, 7, 9, 11]), [0, 0, 1, 1, 2, 2], [8, 9] * 3
+    assert negative.negative_p_value(d, seeds, experts) == negative.sign_flip_p_value([-5, -7]) == 1 / 4
+    d = -np.array([1.0, 3, -8, -10, 9, 11])  # per seed -2, 9, -10; per expert -2 / 3, -4 / 3
+    assert negative.negative_p_value(d, seeds, experts) == negative.sign_flip_p_value([-2, 9, -10]) == 3 / 8
+
+
+@pytest.mark.parametrize(("seeds", "experts"), [(10, 6), (5, 6), (20, 5)])
+def test_shared_controls_and_experts_make_no_negative_transfer(seeds, experts):
+    rng = np.random.default_rng(0)
+    rows = np.repeat(np.arange(seeds), experts), np.tile(np.arange(experts), seeds)
+    found = 0
+    for _ in range(200):
+        controls, noise = rng.normal(size=(seeds, 1)), rng.normal(size=(seeds, experts))
+        found += negative.negative_p_value((noise - controls).ravel(), *rows) <= 0.05
+    assert found <= 20  # of 200; the means per expert alone find 26 to 45

@@ -254,6 +254,15 @@ def test_ranks_and_missing_tasks(make_curves):
     assert suite.rank is None
 
 
+def test_a_resample_without_a_tasks_seeds_ranks_nobody(make_curves):
+    tasks = ("t0", "t1")
+    good = [make_curves(flat([90] * 5), flat([50] * 5), task=t) for t in tasks]
+    good[1] = make_curves(flat([90]), flat([50]), task="t1")  # has run on one seed of five
+    bad = [make_curves(flat([10] * 5), flat([50] * 5), task=t) for t in tasks]
+    ranks = {s.method: s.rank for s in summarise({"good": good, "bad": bad}, FAST).suites}
+    assert ranks == {"good": Interval(1), "bad": Interval(2, 2, 2)}
+
+
 def test_identical_methods_share_their_rank(make_curves):
     rng = np.random.default_rng(0)
     tasks = [make_curves(noisy(rng, 60), noisy(rng, 50))]

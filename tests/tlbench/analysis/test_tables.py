@@ -43,6 +43,20 @@ def test_text_of_an_interval(interval, digits, signed, text):
     assert tables.format_interval(interval, digits, signed) == text
 
 
+@pytest.mark.parametrize(
+    ("rank", "text"),
+    [
+        (Interval(2, 1, 3), "2 [1, 3]"),
+        (Interval(1.5, 1.5, 1.5), "1.5 [1.5, 1.5]"),
+        (Interval(10.5, 2, 11), "10.5 [2, 11]"),
+        (Interval(1.0), "1"),
+        (None, tables.NONE),
+    ],
+)
+def test_a_rank_that_is_shared_keeps_its_half(rank, text):
+    assert tables.format_rank(rank) == text
+
+
 @pytest.mark.parametrize(("table", "rows"), [("suite", 3), ("tasks", 7)])
 def test_markdown_is_a_rectangle_with_escaped_names(summary, table, rows):
     lines = tables.render(summary, "markdown", table).splitlines()

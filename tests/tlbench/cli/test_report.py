@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -113,6 +114,43 @@ def test_several_suites_get_a_folder_each(runs, tiny, tmp_path):
     assert sorted(p.parent.name for p in (tmp_path / "report").glob("*/index.html")) == ["tiny-v1", "tiny-v1-quick"]
     page = (tmp_path / "report" / "tiny-v1-quick" / "index.html").read_text(encoding="utf-8")
     assert "quick form: a picture, not a result" in page
+
+
+@pytest.fixture
+def two_suites(runs, tiny, tmp_path):
+    """A folder with finished runs on one suite, and on another with runs whose controls are missing."""
+    shutil.copytree(runs, tmp_path / "runs")
+    tlbench.evaluate("finetune-vpg", tiny, out=tmp_path / "runs", quick=True, jobs=1, progress=False)
+    for control in (tmp_path / "runs" / "tiny-v1-quick" / "records" / "scratch-vpg").glob("*.json"):
+        control.unlink()
+    return tmp_path / "runs"
+
+
+def test_a_suite_that_has_only_begun_keeps_no_other_from_being_shown(two_suites):
+    result = run(two_suites, "--format", "markdown")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("## tiny-v1\n\n|")
+    assert "note: there is no finished run with its control on tiny-v1-quick yet" in result.stderr
+    assert run(two_suites, "--suite", "tiny-v1-quick").exit_code == 1
+    wanted = run(two_suites, "--methods", "zero-shot-vpg")
+    assert wanted.exit_code == 0, wanted.output
+    assert "holds no runs of 'zero-shot-vpg'" in wanted.stderr
+
+
+@pytest.mark.parametrize("output", ["csv", "json"])
+def test_one_document_holds_one_suite(two_suites, output):
+    result = run(two_suites, "--format", output)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "name it with --suite (tiny-v1, tiny-v1-quick)" in result.stderr
+    assert run(two_suites, "--format", output, "--suite", "tiny-v1").exit_code == 0
+
+
+@pytest.mark.parametrize("output", ["markdown", "latex", "csv", "json"])
+def test_notes_stand_beside_every_format(runs, output):
+    result = run(runs, "--format", output)
+    assert "note: finetune-vpg: not run: " in result.stderr
+    assert "note: " not in result.stdout
 
 
 def test_controls_and_facts_come_from_the_records(runs):

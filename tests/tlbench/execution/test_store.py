@@ -161,6 +161,13 @@ def test_a_damaged_record_is_named_with_what_to_do(store: Store) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_copy_of_a_record_is_not_read_twice(store: Store) -> None:
+    before = [record.key for record in store.records()]
+    original = one(store, "records")
+    shutil.copy(original, original.with_name("a copy.json"))
+    assert sorted(record.key for record in store.records()) == sorted(before)
+
+
 def test_a_record_under_another_name_is_not_taken_for_it(store: Store, plan: Plan) -> None:
     control, run = (store.record_path(node.name) for node in (*plan.controls, *plan.runs))
     run.write_bytes(control.read_bytes())

@@ -16,7 +16,7 @@ from tlbench.analysis.configurations import method_labels
 from tlbench.analysis.curves import TaskCurves
 from tlbench.analysis.embeddings import Embedding, embeddings
 from tlbench.analysis.lifetimes import Lifetimes, within_lifetimes
-from tlbench.analysis.load import load_curves
+from tlbench.analysis.load import counted_runs, load_curves
 from tlbench.analysis.loss_courses import LossCourse, base_model_courses, loss_courses
 from tlbench.analysis.predictions import PredictionResult, prediction_results
 from tlbench.analysis.results import Comparison, SuiteResult, Summary, TaskResult
@@ -216,6 +216,8 @@ def collect(
     curves = {label: curves[label] for label in order}
     shown = {c.task for tasks in curves.values() for c in tasks}
     source = bootstrap or Bootstrap()
+    counted, skipped = counted_runs(loaded.methods, runs), own_controls(runs)
+    runs = [r for r in runs if r.key not in skipped]
     summary = summarise(curves, source, [name for name, spec in suite.transfers.items() if spec.scored])
     return ReportData(
         curves=curves,
@@ -227,8 +229,8 @@ def collect(
         lifetimes=within_lifetimes(runs),
         losses=loss_courses(runs),
         base_model_losses=base_model_courses(experts, runs),
-        base_models=base_model_results(curves, runs, source),
-        predictions=prediction_results(curves, runs, source),
+        base_models=base_model_results(curves, counted, source),
+        predictions=prediction_results(curves, counted, source),
         by=by,
         settings=() if by is None else setting_results(runs, summary.tasks, by),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tlbench.analysis.configurations import method_labels
-from tlbench.protocol.records import Record
+from tlbench.protocol.records import Record, own_controls
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ def method_facts(records: Sequence[Record], labels: Sequence[str]) -> list[Metho
     """Facts on each of the methods.
 
     Args:
-        records: Runs.
+        records: Runs; a method's own controls are left out.
         labels: The methods wanted, in order; those without records are left out.
     """
-    names = method_labels(records)
+    names, skipped = method_labels(records), own_controls(records)
     grouped: dict[str, list[Record]] = {label: [] for label in labels}
     for record in records:
-        if record.method is not None:
+        if record.method is not None and record.key not in skipped:
             name = names[record.method.id, record.config_hash]
             grouped.get(name, grouped.get(record.method.id, [])).append(record)
     return [_facts(label, found) for label, found in grouped.items() if found]

@@ -75,13 +75,30 @@ def command(
 
     others = _board(board) if published or board is not None else None
     stores = _stores(runs, suite, others)
+    several = len(stores) > 1
+    if several and format_ in (Output.csv, Output.json):
+        listed = ", ".join(sorted(store.suite.id for store in stores))
+        raise TlbenchError(f"{format_} is of one suite, and {runs} holds several: name it with --suite ({listed})")
+    problems: list[TlbenchError] = []
     for store in stores:
-        folder = out if out is None or len(stores) == 1 else out / store.suite.id
+        folder = out / store.suite.id if out is not None and several else out
         source = _Source(store.suite, str(runs), [], [])
-        if isinstance(store, Store):
-            experts = [] if out is None else list(store.expert_records())  # for figures alone
-            source = _Source(store.suite, str(store.folder), list(store.records()), experts)
-        _report(_with_published(source, others, methods), methods, by, format_, folder)
+        try:
+            if isinstance(store, Store):
+                experts = [] if out is None else list(store.expert_records())  # for figures alone
+                source = _Source(store.suite, str(store.folder), list(store.records()), experts)
+            source = _with_published(source, others, methods)
+            data = _collected(source, methods, by)
+        except TlbenchError as error:  # one suite that can't be shown yet keeps no other from being shown
+            problems.append(error)
+            continue
+        if folder is not None:
+            _write(folder, source, data)
+        _show(source.suite, data, format_, named=several)
+    if len(problems) == len(stores):
+        raise problems[0]
+    for error in problems:
+        typer.echo(f"note: {error}", err=True)
 
 
 def _board(folder: Path | None) -> Board:
@@ -145,23 +162,28 @@ def _with_published(source: _Source, board: Board | None, methods: str | None) -
     )
 
 
-def _report(source: _Source, methods: str | None, by: str | None, output: Output, folder: Path | None) -> None:
+def _collected(source: _Source, methods: str | None, by: str | None) -> ReportData:
     from tlbench.analysis.figures import collect
-    from tlbench.cli.report import print_groups, print_summary
 
     known = {r.method.id for r in source.records if r.method is not None}
     wanted = _wanted(source, known, methods)
     data = collect(source.suite, source.records, wanted, by=by, experts=source.experts, controls=source.controls)
-    data = replace(data, notes=(*data.notes, *source.notes))
-    if folder is not None:
-        _write(folder, source, data)
+    return replace(data, notes=(*data.notes, *source.notes))
+
+
+def _show(suite: SuiteSpec, data: ReportData, output: Output, *, named: bool) -> None:
+    """Print the tables, under the suite's name where it isn't the only one; notes go to where errors do."""
+    from tlbench.cli.report import print_groups, print_summary
+
     if output is Output.terminal:
-        print_summary(source.suite, data.summary, data.notes)
-        print_groups(source.suite, data)
-    else:
-        typer.echo("\n".join(_texts(data, output)), nl=False)
-        for note in source.notes:
-            typer.echo(note, err=True)
+        print_summary(suite, data.summary, data.notes)
+        print_groups(suite, data)
+        return
+    if named:
+        typer.echo(f"## {suite.id}\n" if output is Output.markdown else f"% {suite.id}")
+    typer.echo("\n".join(_texts(data, output)), nl=False)
+    for note in data.notes:
+        typer.echo(f"note: {note}", err=True)
 
 
 def _texts(data: ReportData, output: Output) -> list[str]:

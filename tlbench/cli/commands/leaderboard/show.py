@@ -74,11 +74,11 @@ def command(
 
 
 def _cells(row: Row, badge: str) -> list[str]:
-    from tlbench.analysis.tables import format_interval
+    from tlbench.analysis.tables import format_interval, format_rank
 
     entry, result = row.standing.entry, row.standing.result
     gain = result.gain
-    place = "from scratch" if entry.is_control else "not ranked" if row.rank is None else format_interval(row.rank, 0)
+    place = "from scratch" if entry.is_control else "not ranked" if row.rank is None else format_rank(row.rank)
     return [
         place,
         entry.metadata.name,
