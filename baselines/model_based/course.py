@@ -12,7 +12,7 @@ from tlbench.baselines.learners.agent import ModelAgent
 from tlbench.baselines.model_based.collecting import Collector
 from tlbench.baselines.model_based.pilot import Imagined, Pilot
 from tlbench.baselines.model_based.segments import Segments
-from tlbench.baselines.model_based.shared import SharedModels, sizes_of
+from tlbench.baselines.model_based.shared import SharedModels
 from tlbench.baselines.model_based.virtual_env import Scales, VirtualEnv
 from tlbench.protocol.interface import BudgetedTask, Interface
 
@@ -43,7 +43,7 @@ class Course:
         self.shared, self.errors = shared, list[float]()
         self._task, self._config, self._build, self._learner_config = task, shared.config, build, learner_config
         self._scales = Scales(shared.models, task.interface)
-        self._present = Segments.empty(*sizes_of(task.interface), self._config.loss_steps)
+        self._present = shared.memory()
         self._collector: Collector | None = None
         self._env: VirtualEnv | None = None
         self._horizon = 0
@@ -83,7 +83,7 @@ class Course:
         """
         if not len(self._present):
             self._collect(units)
-        return self.shared.models.relative_error(self._present) if len(self._present) else 0.0
+        return self.shared.models.relative_error(self._present.held) if len(self._present) else 0.0
 
     def alternate(self, stages: int) -> None:
         """Collect, fit and train in turn until the budget ends.
@@ -113,7 +113,7 @@ class Course:
         if self._collector is None:
             self._collector = Collector(self._task, self._scales, self._config, self.shared.rng)
         fresh = self._collector.collect(self.pilot, units)
-        self._present = Segments.joined([self._present, fresh])
+        self._present.add(fresh)
         return fresh
 
     def _train(self) -> None:

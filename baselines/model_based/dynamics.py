@@ -100,10 +100,10 @@ class DynamicsEnsemble:
         return float(errors.mean() / deviations.mean().clamp(min=NO_SPREAD))
 
     @torch.no_grad()
-    def disagreement(self, obs: torch.Tensor, actions: torch.Tensor) -> float:
-        """Spread of the members over the changes of ``[B, d]`` under ``[B, k]``: root mean square, normalised."""
+    def disagreement(self, obs: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+        """Spread of the members over each change of ``[B, d]`` under ``[B, k]``: ``[B]``, root mean square."""
         every = self.deltas(obs.expand(self.members, *obs.shape), actions.expand(self.members, *actions.shape))
-        return float((every / self.delta_std).var(dim=0, correction=0).mean().sqrt())
+        return (every / self.delta_std).var(dim=0, correction=0).mean(dim=-1).sqrt()
 
     def check_finite(self) -> None:
         """Raise ``DivergedError`` if a parameter is not finite."""

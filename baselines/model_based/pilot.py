@@ -22,7 +22,7 @@ class Imagined:
 
     Attributes:
         mean_return: Mean undiscounted return of one episode per lane, acting deterministically.
-        disagreement: Mean over steps of the models' disagreement about what its actions do.
+        disagreement: The models' disagreement about what its actions do, mean over an episode, then over lanes.
     """
 
     mean_return: float
@@ -93,16 +93,19 @@ class Pilot:
             env: An environment that nothing is being trained on.
         """
         act = self._unit_actions()
-        obs, returns, disagreements = env.reset(), np.zeros(env.num_envs), []
+        obs, returns = env.reset(), np.zeros(env.num_envs)
+        lengths, disagreements = np.zeros(env.num_envs), np.zeros(env.num_envs)
         alive = np.ones(env.num_envs, np.bool_)
         while alive.any():
             actions = act(obs)
-            disagreements.append(env.models.disagreement(env.states[alive], torch.from_numpy(actions[alive])))
+            lengths += alive
+            doubt = env.models.disagreement(env.states[alive], torch.from_numpy(actions[alive]))
+            disagreements[alive] += doubt.numpy()
             following, rewards, dones, _ = env.step(actions)
             obs = np.asarray(following, np.float32)
             returns += np.where(alive, rewards, 0.0)
             alive &= ~dones
-        return Imagined(float(returns.mean()), float(np.mean(disagreements)))
+        return Imagined(float(returns.mean()), float((disagreements / lengths).mean()))
 
     def _unit_actions(self) -> Callable[[Floats], Floats]:
         frozen = self._net.freeze()

@@ -10,11 +10,9 @@ import torch
 from tlbench.baselines.model_based.config import ModelBasedConfig
 from tlbench.baselines.model_based.dynamics import DynamicsEnsemble
 from tlbench.baselines.model_based.fitting import Fitter
+from tlbench.baselines.model_based.memory import Memory
 from tlbench.baselines.model_based.segments import Segments
 from tlbench.protocol.interface import Interface, JSONValue, Knowledge, Params
-
-MOST_SEGMENTS = 2_000_000
-"""Segments of earlier tasks' data in memory: under a gigabyte of the ant's, and more than any published suite has."""
 
 
 class SharedModels:
@@ -29,7 +27,7 @@ class SharedModels:
     Attributes:
         models: The ensemble.
         fitter: Fits it.
-        earlier: Data of the tasks that are done.
+        earlier: Data of the tasks that are done, a sample of it where there is very much.
         starts: Their start states, ``[n, d]``.
         horizon: Steps of the longest episode met; 0 before any.
         settled: Whether the normalisation stays as it is: on a target, whose policy is trained under it from the start.
@@ -43,7 +41,7 @@ class SharedModels:
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
         self.models = DynamicsEnsemble(*self._sizes, config.hidden_sizes, config.members, generator)
         self.fitter = Fitter(self.models, config, rng, fresh_share)
-        self.earlier = Segments.empty(*self._sizes, config.loss_steps)
+        self.earlier = self.memory()
         self.starts = torch.zeros(0, self._sizes[0])
         self.horizon = 0
         self.settled = False
@@ -53,25 +51,27 @@ class SharedModels:
         """Whether the models were fitted to anything."""
         return self.horizon > 0
 
-    def fit(self, present: Segments, updates: int) -> None:
-        """Fit the models, to the present task's data and to earlier data."""
-        self.fitter.fit(self.earlier, present, updates)
+    def memory(self) -> Memory:
+        """No data yet, of a task of the family."""
+        return Memory(Segments.empty(*self._sizes, self.config.loss_steps), self.rng)
 
-    def normalise(self, present: Segments) -> None:
+    def fit(self, present: Memory, updates: int) -> None:
+        """Fit the models, to the present task's data and to earlier data."""
+        self.fitter.fit(self.earlier.held, present.held, updates)
+
+    def normalise(self, present: Memory) -> None:
         """Take means and deviations from all data, unless they are settled."""
         if not self.settled:
-            self.models.normalise(Segments.joined([self.earlier, present]))
+            self.models.normalise(Segments.joined([self.earlier.held, present.held]))
 
-    def keep(self, present: Segments) -> None:
-        """Add a task's data to the earlier tasks', of which at most ``MOST_SEGMENTS`` are kept, drawn at random."""
-        self.earlier = Segments.joined([self.earlier, present])
-        if len(self.earlier) > MOST_SEGMENTS:
-            self.earlier = self._some(MOST_SEGMENTS)
+    def keep(self, present: Memory) -> None:
+        """Add a task's data to the earlier tasks'."""
+        self.earlier.add(present.held, present.seen)
 
     def knowledge(self, kept: int, diagnostics: Mapping[str, JSONValue]) -> Knowledge:
         """All of it as tensors, with at most so many segments of the data."""
         tensors: Params = {f"models.{role}": tensor for role, tensor in self.models.tensors().items()}
-        tensors |= {f"data.{name}": tensor for name, tensor in self._some(kept).tensors().items()}
+        tensors |= {f"data.{name}": tensor for name, tensor in self.earlier.some(kept).tensors().items()}
         tensors["starts"] = self.starts
         data: dict[str, JSONValue] = {
             "observations": self._sizes[0],
@@ -79,10 +79,6 @@ class SharedModels:
             "horizon": self.horizon,
         }
         return Knowledge(tensors, data, diagnostics)
-
-    def _some(self, most: int) -> Segments:
-        count = min(len(self.earlier), most)
-        return self.earlier[np.sort(self.rng.choice(len(self.earlier), count, replace=False))]
 
     def load(self, knowledge: Knowledge) -> None:
         """Take over what another task's knowledge holds; the normalisation is settled then."""
@@ -92,7 +88,7 @@ class SharedModels:
             if part in parts:
                 parts[part][role] = tensor
         self.models.load(parts["models"])
-        self.earlier = Segments(**parts["data"])
+        self.earlier = Memory(Segments(**parts["data"]), self.rng)
         self.starts = knowledge.tensors["starts"]
         self.horizon = int(str(knowledge.data["horizon"]))
         self.settled = True

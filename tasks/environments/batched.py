@@ -294,7 +294,7 @@ def _discrete_check(n: int, num_envs: int) -> Callable[[Any], NDArray[Any]]:
 
 def _box_check(shape: tuple[int, ...], dtype: Any) -> Callable[[Any], NDArray[Any]]:
     def check(given: Any) -> NDArray[Any]:
-        actions: NDArray[Any] = np.asarray(given, dtype)
+        actions: NDArray[Any] = np.asarray(given, dtype, order="C")  # sums depend on the order of memory
         if actions.shape != shape:
             raise ValueError(f"expected actions of shape {shape}, got {actions.shape}")
         if np.count_nonzero(np.isfinite(actions)) != actions.size:

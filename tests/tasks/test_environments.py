@@ -323,6 +323,17 @@ def test_returned_arrays_belong_to_the_caller(env_id):
     assert_same(envs.step(actions)[0], reference.step(actions)[0])
 
 
+def test_the_order_of_actions_in_memory_makes_no_difference(env_id):
+    envs, reference = make(env_id, 5), make(env_id, 5)
+    for made in (envs, reference):
+        made.reset(seed=3)
+    next_actions = Actions(envs.action_space, 5)
+    for _ in range(20):
+        actions = next_actions()
+        for ours, theirs in zip(envs.step(np.asfortranarray(actions))[:4], reference.step(actions)[:4], strict=True):
+            assert_same(ours, theirs)
+
+
 def test_autoreset_modes(env_id):
     for mode in ("next_step", AutoresetMode.NEXT_STEP, "sometimes"):
         with pytest.raises(ValueError, match="autoreset_mode must be 'same_step' or 'disabled'"):

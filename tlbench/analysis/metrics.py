@@ -193,7 +193,7 @@ def speed_up(restricted_method: npt.ArrayLike, restricted_control: npt.ArrayLike
 
     Where both are there before the first sample, which needs a smoothing window of 1, it is 1.
     """
-    control, method = np.broadcast_arrays(np.float64(restricted_control), np.float64(restricted_method))
+    control, method = (np.asarray(x, dtype=np.float64) for x in (restricted_control, restricted_method))
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where((control == 0) & (method == 0), 1.0, control / method)
 

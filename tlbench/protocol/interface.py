@@ -247,7 +247,7 @@ class Context:
         device: Torch device.
         learner: The learner on the target, if the method uses one.
         learner_config: The learner's configuration on the target: the transfer task's default with the user's
-            ``--set learner.key=value`` on top.
+            ``--set learner.key=value`` on top. While a source is learned: the learner's defaults.
         agent_seed: Seed of the fresh agent on the target; the control uses the same.
         diagnostics: What the method reports; stored in the record.
     """

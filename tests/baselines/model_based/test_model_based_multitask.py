@@ -106,19 +106,6 @@ def test_a_target_does_not_change_the_knowledge(small, target, context, knowledg
     assert all(torch.equal(tensor, knowledge.tensors[name]) for name, tensor in before.items())
 
 
-def test_earlier_tasks_data_has_a_bound(small_config, target, random_segments, monkeypatch):
-    monkeypatch.setattr("tlbench.baselines.model_based.shared.MOST_SEGMENTS", 50)
-    shared = SharedModels(target().interface, small_config, np.random.default_rng(0))
-    shared.earlier = random_segments(1)[np.zeros(0, int)]
-    for seed in range(3):
-        shared.keep(random_segments(30, seed=seed))
-    assert len(shared.earlier) == 50
-    kept = {tuple(row) for row in shared.earlier.obs.tolist()}
-    by_task = [len(kept & {tuple(row) for row in random_segments(30, seed=seed).obs.tolist()}) for seed in range(3)]
-    assert sum(by_task) == 50
-    assert min(by_task) > 0
-
-
 def test_models_of_other_sizes_are_left(small, target, context, knowledge):
     other = replace(knowledge, data={**knowledge.data, "observations": 17})
     task, ctx = target(), context()

@@ -140,3 +140,20 @@ def test_what_is_imagined_is_one_deterministic_episode_per_lane(ensemble):
         alive &= ~dones
     assert seen.mean_return == pytest.approx(total.mean(), rel=1e-5)
     assert seen.disagreement > 0
+
+
+def test_disagreement_counts_each_lane_once_however_long_it_lives(ensemble, monkeypatch):
+    models = ensemble()
+    env = make_env(models, lanes=3)
+    pilot = make_pilot(models, env)
+    ends = iter([np.array([True, True, False]), *[np.zeros(3, bool)] * 8, np.ones(3, bool)])
+    step = env.step
+
+    def ended_early(actions):
+        obs, rewards, _, infos = step(actions)
+        return obs, rewards, next(ends), infos
+
+    monkeypatch.setattr(env, "step", ended_early)
+    doubt = iter([torch.tensor([1.0, 1.0, 5.0])] + [torch.tensor([5.0])] * 9)
+    monkeypatch.setattr(models, "disagreement", lambda obs, actions: next(doubt))
+    assert pilot.imagine(env).disagreement == pytest.approx((1 + 1 + 5) / 3)

@@ -97,8 +97,8 @@ def command(
         _show(source.suite, data, format_, named=several)
     if len(problems) == len(stores):
         raise problems[0]
-    for error in problems:
-        typer.echo(f"note: {error}", err=True)
+    for problem in problems:
+        typer.echo(f"note: {problem}", err=True)
 
 
 def _board(folder: Path | None) -> Board:
