@@ -23,8 +23,8 @@ from functools import partial
 from pathlib import Path
 
 from tlbench.execution.estimate import KNOWLEDGE_SECONDS, Estimator
-from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, make_plan
-from tlbench.execution.runner import needs, stage
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, make_plan, needs
+from tlbench.execution.runner import stage
 from tlbench.execution.selection import MethodChoice
 from tlbench.execution.store import Store, find_stores
 from tlbench.protocol.discovery import find_suite, import_environments, methods

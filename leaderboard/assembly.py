@@ -93,7 +93,10 @@ def _choose(records: Iterable[Record], method: str, configs: Sequence[str], rule
             f"--ruleset tuned if each transfer task has one: {_listed(runs, wanted)}"
         )
     skipped = own_controls(runs)
-    return [r for r in runs if r.config_hash in wanted and r.key not in skipped]
+    chosen = [r for r in runs if r.config_hash in wanted and r.key not in skipped]
+    if not chosen:
+        raise TlbenchError(f"of {method!r} there are only the controls of its runs here: its own runs are missing")
+    return chosen
 
 
 def _listed(runs: Sequence[Record], hashes: Sequence[str]) -> str:

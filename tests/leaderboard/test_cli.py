@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -126,6 +127,22 @@ def test_what_is_refused(call: Call) -> None:
     Path("small.toml").write_text(SMALL.format(seeds=7) + SELF)
     assert "made with another small-v1" in told(submit(call))
     assert "holds no results" in told(call("submit", "nothing", "--method", "spam", *ABOUT))
+
+
+def test_a_files_runs_are_those_of_the_file_as_it_is(call: Call, write_method: Callable[..., str]) -> None:
+    path = write_method('learners = ("vpg",)')
+    code = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    runs, _ = records_of(SUITE, "spam-vpg")
+    store = Store(Path("runs"), SUITE)
+    for number, record in enumerate(runs):
+        if record.method is not None and record.method.id == "spam-vpg":
+            mine = record.method.model_copy(update={"id": "plugin", "code": code})
+            store.write_record(f"plugin/{number}", record.model_copy(update={"method": mine, "key": f"{number:064x}"}))
+    assert "was changed since" not in submit(call, "--dry-run", method=path).stderr
+    Path(path).write_text(Path(path).read_text() + "\n# better now\n")
+    assert "plugin.py was changed since these runs of plugin: run `tlbench evaluate` again" in told(
+        submit(call, "--dry-run", method=path)
+    )
 
 
 def test_quick_results(call: Call) -> None:

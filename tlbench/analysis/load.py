@@ -68,6 +68,14 @@ def load_curves(suite: SuiteSpec, records: Sequence[Record], controls: Sequence[
                 notes.append(f"{label}: {name} has {seeds} of {suite.seeds} seeds")
             if len(curves.keys) < seeds * models:
                 notes.append(f"{label}: {name} has {len(curves.keys)} of its {suite.seeds * models} runs")
+            notes += [
+                f"{label}: {count} {'run' if count == 1 else 'runs'} {what} on {name}{meaning}"
+                for count, what, meaning in (
+                    (int(curves.diverged.sum()), "diverged", ": what is left counts as the random policy's"),
+                    (int(curves.abstained.sum()), "abstained", ": the control's again"),
+                )
+                if count
+            ]
             notes += _diverged_controls(label, name, found, by_key)
         missing = [name for name in suite.transfers if name not in {c.task for c in methods[label]}]
         if missing:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,9 @@ from tlbench.protocol.specs import SuiteSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FAILURES = "failures.log"
+"""File in a suite's folder with the tracebacks of the last call in which something failed."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,16 @@ class Evaluation:
 
     def summary(self) -> Summary:
         """All metrics with intervals."""
+        return self.results()[0]
+
+    def results(self) -> tuple[Summary, list[str]]:
+        """The same, and what a reader must know of it: what is incomplete, diverged or abstained, one line each.
+
+        Raises:
+            TlbenchError: If no run is finished with its control.
+        """
         entry, config_hash = self.plan.choice.entry(), self.plan.choice.config_hash()
-        return summary_of(self.suite, self.records(), only={(entry.id, config_hash)})[0]
+        return summary_of(self.suite, self.records(), only={(entry.id, config_hash)})
 
     def to_frame(self) -> pd.DataFrame:
         """One row per transfer task, every metric with its interval."""
@@ -229,7 +242,12 @@ def evaluate(
         runs_per_gpu=runs_per_gpu,
         checkpoint_minutes=checkpoint_minutes,
     )
-    return run(request, progress=progress)
+    evaluation = run(request, progress=progress)
+    if evaluation.outcome.failed:
+        label, error = next(iter(evaluation.outcome.failed.items()))
+        count, log = len(evaluation.outcome.failed), evaluation.store.folder / FAILURES
+        warnings.warn(f"{count} failed, the first: {label}: {error}; {log} has all", stacklevel=2)
+    return evaluation
 
 
 def run(request: Request, *, progress: bool = True) -> Evaluation:
@@ -253,7 +271,16 @@ def run(request: Request, *, progress: bool = True) -> Evaluation:
                 todo=todo,
                 checkpoint_every=60 * request.checkpoint_minutes,
             )
+    _log_failures(request.store.folder / FAILURES, outcome)
     return Evaluation(request.suite, request.plan, request.store, outcome)
+
+
+def _log_failures(log: Path, outcome: Outcome) -> None:
+    """Tracebacks for who wrote the method."""
+    with contextlib.suppress(OSError):  # a full disk: what failed is said all the same
+        if outcome.failed:
+            details = [f"{label}\n{outcome.details.get(label, error)}" for label, error in outcome.failed.items()]
+            log.write_text("\n".join(details), encoding="utf-8")
 
 
 def usable_cores() -> int:

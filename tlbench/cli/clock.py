@@ -67,7 +67,7 @@ class Clock:
     def seconds_left(self) -> float:
         """Estimated seconds until all is done."""
         left = sum(self._left.values(), np.zeros(2)) * self._scale
-        return float(left @ self._factors()) / self._jobs
+        return float(left @ self._factors()) / max(1, min(self._jobs, len(self._left)))
 
     def line(self) -> str:
         """One line: how far, how long yet."""

@@ -18,6 +18,7 @@ from tlbench.execution.work import Job, work
 from tlbench.protocol.budget import Meter
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError
 from tlbench.protocol.evaluation import check_actions, untouched_randomness
+from tlbench.protocol.given import harness_of
 from tlbench.protocol.interface import Agent, Array, Knowledge, Method, Params, Policy, StackablePolicy
 from tlbench.protocol.records import checksum
 from tlbench.protocol.sealing import unsealed
@@ -101,20 +102,20 @@ class _Watcher:
             for name in ("data", "diagnostics"):
                 self._check_json(name, getattr(self._knowledge, name, {}))
             for task in sources:
-                self._count_refusals(task)
+                self._count_refusals(harness_of(task))
             return self._knowledge
 
         def learn_target(task: Any, knowledge: Any, ctx: Any) -> None:
-            self._begin(task, ctx.learner)
+            self._begin(harness_of(task), ctx.learner)
             try:
                 target(task, knowledge, ctx)
             except DivergedError as error:
                 self._sight.add(Check.ACTIONS, f"the run diverged: {error}")
                 raise
             except BudgetExhausted:
-                self._end(task)
+                self._end(harness_of(task))
                 raise
-            self._end(task)
+            self._end(harness_of(task))
 
         vars(method).update(learn_source=learn_source, learn_target=learn_target)
 

@@ -9,14 +9,14 @@ from statistics import median
 
 import numpy as np
 
-from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, needs
 from tlbench.execution.selection import MethodChoice, find_learner
 from tlbench.execution.store import Store
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
 from tlbench.protocol.sources import load_lifetimes
 from tlbench.protocol.specs import SuiteSpec, TaskSpec
-from tlbench.protocol.vector import open_lanes
+from tlbench.protocol.vector import environment_spec, open_lanes
 
 PROBE_SECONDS = 0.05
 OVERHEAD = 1.5
@@ -88,8 +88,19 @@ class Estimator:
         return self._suite.tasks[node.target].schedule("target").budget
 
     def total(self, nodes: Iterable[Node], jobs: int) -> float:
-        """Estimated wall seconds of these nodes over ``jobs`` processes."""
-        return sum(self.node(node) for node in nodes) / max(1, jobs)
+        """Estimated wall seconds of these nodes over ``jobs`` processes, each node after those that it needs.
+
+        Args:
+            nodes: Nodes; those that another one needs come before it, or are there already.
+            jobs: Processes.
+        """
+        ends: dict[str, float] = {}
+        work = 0.0
+        for node in nodes:
+            seconds = self.node(node)
+            work += seconds
+            ends[node.key] = seconds + max((ends[key] for key in needs(node) if key in ends), default=0.0)
+        return max(work / max(1, jobs), *ends.values(), 0.0)
 
     def _learn(self, store: Store) -> None:
         try:
@@ -137,9 +148,7 @@ class Estimator:
         return self._sizes[key]
 
     def _episode_length(self, task: TaskSpec) -> float:
-        import gymnasium
-
-        steps = gymnasium.spec(task.environment).max_episode_steps or 1000
+        steps = environment_spec(task.environment).max_episode_steps or 1000
         return float(task.options.get("max_episode_steps", steps))
 
     def _rate(self, task: TaskSpec, lanes: int) -> float:

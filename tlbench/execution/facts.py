@@ -6,15 +6,22 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 
-from tlbench.protocol.errors import ProtocolViolationError
+from tlbench.protocol.errors import DivergedError, ProtocolViolationError
 from tlbench.protocol.evaluation import Outcome
 from tlbench.protocol.interface import JSONValue
 from tlbench.protocol.records import Point, Training
 from tlbench.protocol.task import HarnessTask
 
 
-def curve_of(task: HarnessTask, points: Sequence[tuple[int, Outcome | None]]) -> tuple[Point, ...]:
+def curve_of(
+    task: HarnessTask, points: Sequence[tuple[int, Outcome | None]], problem: DivergedError | None = None
+) -> tuple[Point, ...]:
     """The points up to the first at which the policy gave no finite action.
+
+    Args:
+        task: The task, a target or a source.
+        points: What its schedule gave.
+        problem: Why learning ended early, if it diverged.
 
     Raises:
         ProtocolViolationError: If that is the point before anything was learned.
@@ -25,6 +32,8 @@ def curve_of(task: HarnessTask, points: Sequence[tuple[int, Outcome | None]]) ->
             break
         curve.append(Point(fraction=fraction, count=count, returns=outcome.returns, lengths=outcome.lengths))
     if not curve and task.fractions[0] == 0.0:
+        if not points and problem is not None:
+            raise ProtocolViolationError(f"learning diverged before its first step: {problem}")
         raise ProtocolViolationError("the policy's actions are not finite before anything was learned on the target")
     return tuple(curve)
 

@@ -14,6 +14,9 @@ from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of
 PROTOCOL = 1
 """Version of the harness's semantics; part of every key."""
 
+LONGEST_NAME = 120
+"""Characters of a record's file name that tell what it is of; the key tells the rest."""
+
 EXPERT_SEED_STRIDE = 1000
 """Distance between the seeds of several experts of one source and seed."""
 
@@ -84,6 +87,15 @@ class RunNode:
 
 
 Node = ExpertNode | KnowledgeNode | RunNode
+
+
+def needs(node: Node) -> list[str]:
+    """Keys of the nodes that come right before one."""
+    if isinstance(node, ExpertNode):
+        return []
+    if isinstance(node, KnowledgeNode):
+        return [expert.key for expert in node.experts]
+    return [node.knowledge.key] if node.knowledge else []
 
 
 @dataclass(frozen=True)
@@ -204,7 +216,7 @@ class _Planner:
         crossed = f", expert seed {expert_seed}" if knowledge and expert_seed != seed else ""
         return RunNode(
             key=key,
-            name=f"{self.entry.id}/{file}.{seeds}.{key[:12]}",
+            name=f"{self.entry.id}/{file[:LONGEST_NAME]}.{seeds}.{key[:12]}",
             choice=self.choice,
             label=f"{self.entry.id} on {where}{instance}, seed {seed}{crossed}",
             transfers=transfers,

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from tlbench.execution.checkpoints import Checkpointing, remove
 from tlbench.execution.executors import Ending, Executor
-from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan
+from tlbench.execution.plan import ExpertNode, KnowledgeNode, Node, Plan, needs
 from tlbench.execution.provenance import environment
 from tlbench.execution.store import Store
 from tlbench.execution.work import Job
@@ -126,15 +126,6 @@ def run_plan(
     finally:
         executor.close()
     return outcome
-
-
-def needs(node: Node) -> list[str]:
-    """Keys of the nodes that come right before one."""
-    if isinstance(node, ExpertNode):
-        return []
-    if isinstance(node, KnowledgeNode):
-        return [expert.key for expert in node.experts]
-    return [node.knowledge.key] if node.knowledge else []
 
 
 def stage(node: Node) -> int:

@@ -14,6 +14,7 @@ from tlbench.protocol.discovery import MethodEntry, find_method, learner_code, l
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import Learner, Method
 from tlbench.protocol.records import CONTROL_PREFIX
+from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import SuiteSpec, TransferSpec, digest_of, first_error
 
 LEARNER_PREFIX = "learner."
@@ -56,11 +57,13 @@ class MethodChoice:
         """The configured method.
 
         Raises:
-            TlbenchError: If a setting is unknown or invalid.
+            TlbenchError: If a setting is unknown or invalid, or it builds an environment of the benchmark's.
         """
         entry = self.entry()
         own = {key: value for key, value in self.settings.items() if not key.startswith(LEARNER_PREFIX)}
-        return entry.cls(configured(entry.cls.Config, {**entry.preset, **own}, entry.id))
+        config = configured(entry.cls.Config, {**entry.preset, **own}, entry.id)
+        with sealed():
+            return entry.cls(config)
 
     def learner(self) -> Learner | None:
         """The learner on the target."""

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
 
@@ -22,6 +21,7 @@ from tlbench.protocol.checkpoint import ReplayError
 from tlbench.protocol.discovery import import_environments
 from tlbench.protocol.errors import BudgetExhausted, DivergedError, ProtocolViolationError, TlbenchError
 from tlbench.protocol.evaluation import untouched_randomness
+from tlbench.protocol.given import GivenTask
 from tlbench.protocol.interface import (
     Context,
     Expert,
@@ -31,11 +31,12 @@ from tlbench.protocol.interface import (
     learn_from_scratch,
     training_facts,
 )
-from tlbench.protocol.records import Configured, ExpertUsed, Record, Steps
+from tlbench.protocol.records import CONTROL_ARM, Configured, ExpertUsed, Record, Steps
 from tlbench.protocol.sealing import sealed
 from tlbench.protocol.seeding import derive_seed, seed_everything
 from tlbench.protocol.specs import EXTRACTION_ALLOWANCE, SuiteSpec
 from tlbench.protocol.task import HarnessTask, agent_seed
+from tlbench.protocol.vector import environment_spec
 
 FRESH_EPISODES = 100
 """Episodes of an expert's final evaluation on start states of its own."""
@@ -92,17 +93,18 @@ def work(job: Job) -> None:
 def _do(job: Job) -> None:
     seed_everything(derive_seed("global", job.node.key))
     started = time.perf_counter()
-    if isinstance(job.node, ExpertNode):
-        _train_expert(job, job.node, started)
-    elif isinstance(job.node, KnowledgeNode):
-        _extract(job, job.node, started)
-    else:
-        _run(job, job.node, started)
+    with sealed(*environment_modules(job.store.suite)):  # whatever of the method runs: its __init__, too
+        if isinstance(job.node, ExpertNode):
+            _train_expert(job, job.node, started)
+        elif isinstance(job.node, KnowledgeNode):
+            _extract(job, job.node, started)
+        else:
+            _run(job, job.node, started)
 
 
 def environment_modules(suite: SuiteSpec) -> list[str]:
     """The modules of a suite's environments, where they have one of their own."""
-    specs = [gymnasium.spec(task.environment) for task in suite.tasks.values() if task.unit != "episodes"]
+    specs = [environment_spec(task.environment) for task in suite.tasks.values() if task.unit != "episodes"]
     points = [point for spec in specs for point in (spec.entry_point, spec.vector_entry_point)]
     names = {p.partition(":")[0] if isinstance(p, str) else getattr(p, "__module__", None) for p in points}
     return sorted(name for name in names if name is not None)
@@ -125,14 +127,14 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
     )
     agent = learner.build(task.interface, config, agent_seed(spec, "source", node.seed), job.device)
     start = agent.params()
-    diverged = False
-    with sealed(*environment_modules(suite)):
+    diverged: DivergedError | None = None
+    with sealed():  # raises here what the method swallowed, before anything is written
         try:
-            agent.train(task)
+            agent.train(GivenTask(task))
             points = task.finish()
-        except DivergedError:
-            diverged, points = True, task.abandon()
-    curve = curve_of(task, points)
+        except DivergedError as problem:
+            diverged, points = problem, task.abandon()
+    curve = curve_of(task, points, diverged)
     best = max(range(len(curve)), key=lambda i: float(np.mean(curve[i].returns)), default=None)
     if spec.evaluator == "alignment" and curve:
         best = len(curve) - 1  # a source has nothing to be aligned with: the last is the expert
@@ -166,7 +168,7 @@ def _train_expert(job: Job, node: ExpertNode, started: float) -> None:
             "best_point": best,
             **reads_of(task.reads),
         },
-        diverged=diverged or len(curve) < len(task.fractions),
+        diverged=diverged is not None or len(curve) < len(task.fractions),
         provenance=_provenance(job, started, checkpoint),
     )
     job.store.write_expert(node.key, params, record)
@@ -191,9 +193,9 @@ def _extract(job: Job, node: KnowledgeNode, started: float) -> None:
     )
     knowledge: Knowledge | None = None
     why: dict[str, str] = {}
-    with sealed(*environment_modules(suite)):
+    with sealed():  # raises here what the method swallowed, before anything is written
         try:
-            knowledge = method.learn_source(tasks, experts, ctx)
+            knowledge = method.learn_source([GivenTask(task) for task in tasks], experts, ctx)
         except BudgetExhausted:
             raise ProtocolViolationError(
                 "the source budget ran out inside learn_source: catch BudgetExhausted there and return the knowledge"
@@ -259,21 +261,22 @@ def _run(job: Job, node: RunNode, started: float) -> None:
     )
     if abstained:
         seed_everything(derive_seed("global", node.control_key or node.key))
-    diverged = False
-    with sealed(*environment_modules(suite)):
+    diverged: DivergedError | None = None
+    with sealed():  # raises here what the method swallowed, before anything is written
         try:
             with contextlib.suppress(BudgetExhausted):
                 if abstained and learner is not None:
-                    learn_from_scratch(task, ctx)
+                    learn_from_scratch(GivenTask(task), ctx)
                 else:
-                    method.learn_target(task, knowledge, ctx)
+                    method.learn_target(GivenTask(task), knowledge, ctx)
             points = task.finish()
-        except DivergedError:
-            diverged, points = True, task.abandon()
-    curve = curve_of(task, points)
+        except DivergedError as problem:
+            diverged, points = problem, task.abandon()
+    curve = curve_of(task, points, diverged)
     gradient_steps = ctx.diagnostics.pop("gradient_steps", None)
     diagnostics = {**(dict(knowledge.diagnostics) if knowledge else {}), **ctx.diagnostics}
     diagnostics |= reads_of({*task.reads, *facts.get("reads", [])})
+    diagnostics |= CONTROL_ARM if method.uses_source and node.knowledge is None else {}
     diagnostics |= {ABSTENTION: facts[ABSTENTION]} if ABSTENTION in facts else {}
     alignment = task.alignment()
     if alignment is not None:
@@ -307,7 +310,7 @@ def _run(job: Job, node: RunNode, started: float) -> None:
         training=training_of(task),
         diagnostics=checked_json(diagnostics, "diagnostics"),
         abstained=abstained,
-        diverged=diverged or len(curve) < len(task.fractions),
+        diverged=diverged is not None or len(curve) < len(task.fractions),
         provenance=_provenance(job, started, checkpoint),
     )
     job.store.write_record(node.name, record)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from typing import NoReturn, SupportsIndex
 
-from tlbench.protocol.errors import BudgetExhausted
+from tlbench.protocol.errors import BudgetExhausted, ProtocolViolationError
 
 REFUSALS = 10_000
 """Metered calls refused after the budget's end before the process is ended for a method that won't stop."""
@@ -35,6 +36,10 @@ class Meter:
         self._next = self._due[0] if self._due else math.inf
         self._on_due = on_due
         self._refused = 0
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be copied or pickled, with a task or its lanes: the copy would count for itself."""
+        raise ProtocolViolationError("a task and its lanes have one meter and can't be copied: use task.envs(n) again")
 
     def charge(self, units: int) -> None:
         """Enter a metered call: report the points that are due, then count its units.

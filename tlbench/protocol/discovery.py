@@ -23,6 +23,7 @@ from typing import Any
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.interface import JSONValue, Learner, Method
 from tlbench.protocol.records import CONTROL_PREFIX, IDENTIFIER
+from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import SuiteSpec, load_suite, parse_suite
 
 BASELINES, TASKS = "tlbench.baselines", "tlbench.tasks"
@@ -183,8 +184,8 @@ def variants_of(cls: type[Method], code: str | None = None) -> Iterator[MethodEn
 
 @cache
 def import_environments() -> None:
-    """Import every module of environments, so that they register themselves with Gymnasium."""
-    for _ in _modules(f"{TASKS}.environments"):
+    """Import every module of environments, so that they register themselves with Gymnasium; plugins' suites, too."""
+    for _ in (*_modules(f"{TASKS}.environments"), *_entry_points("tlbench.suites")):
         pass
 
 
@@ -233,7 +234,8 @@ def _method_in_file(path: Path, class_name: str) -> MethodEntry:
             raise TlbenchError(f"{path} is no Python file")
         module = sys.modules[module_name] = importlib.util.module_from_spec(spec)
         try:
-            spec.loader.exec_module(module)
+            with sealed():  # nothing may be built here that a run would step unmetered
+                spec.loader.exec_module(module)
         except (Exception, SystemExit) as error:
             del sys.modules[module_name]
             problem = str(error).partition("\n")[0]

@@ -15,6 +15,8 @@ from tlbench.protocol.specs import digest_of, first_error
 
 IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
 """What the id of a method or a learner, and their versions, match: they name files and rows."""
+CONTROL_ARM = {"arm": "control"}
+"""What the diagnostics of a method's run without knowledge say, where it is the control of its runs with it."""
 CONTROL_PREFIX = "scratch-"
 """With a learner's id, the id of its control: learning from scratch. No other method may be called so."""
 
@@ -102,14 +104,18 @@ class Record(Part):
 
 
 def own_controls(records: Sequence[Record]) -> set[str]:
-    """Keys of the runs without knowledge of methods that have runs with it: they are these runs' control.
+    """Keys of the runs without knowledge of methods that work with it: they are their own runs' control.
+
+    Records say so, also where no run with knowledge is there (yet); earlier ones are told by the runs beside them.
 
     Args:
         records: Runs of any methods; those of one method and configuration are judged together.
     """
     ids = {r.key: (r.method.id, r.config_hash) for r in records if r.method is not None}
     carrying = {ids[r.key] for r in records if r.knowledge_key is not None and r.key in ids}
-    return {r.key for r in records if r.knowledge_key is None and ids.get(r.key) in carrying}
+    (name, arm), *_ = CONTROL_ARM.items()
+    without = [r for r in records if r.knowledge_key is None and r.key in ids]
+    return {r.key for r in without if ids[r.key] in carrying or r.diagnostics.get(name) == arm}
 
 
 def to_json(record: Record) -> str:

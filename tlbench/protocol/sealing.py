@@ -46,8 +46,9 @@ def sealed(*modules: str) -> Iterator[None]:
             base.__new__ = staticmethod(_guarded_new)  # type: ignore[method-assign]
         _state["installed"] = True
     _inner_modules.extend(f"{module}." for module in modules if f"{module}." not in _inner_modules)
-    ProtocolViolationError.noted.clear()
     before, _state["sealed"] = _state["sealed"], True
+    if not before:
+        ProtocolViolationError.noted.clear()
     try:
         yield
     finally:

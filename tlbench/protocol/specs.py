@@ -93,7 +93,7 @@ class Offline(Spec):
 class TaskSpec(Spec):
     """An environment with its evaluation settings."""
 
-    environment: str = Field(description="Gymnasium id; must have a vector entry point or be vectorisable.")
+    environment: str = Field(description="Gymnasium id; module:Name-v0 imports the module first.")
     options: Mapping[str, Scalar] = Field(default_factory=dict, description="Keyword arguments of the environment.")
     observation_map: ObservationMap | None = None
     discrete_actions: tuple[tuple[float, ...], ...] | None = Field(

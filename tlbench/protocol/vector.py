@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Sequence
 from functools import cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
@@ -256,10 +258,23 @@ def _base_lanes(task: TaskSpec, n: int, mode: AutoresetMode) -> VectorEnv[Any, A
     )
 
 
+def environment_spec(environment: str) -> EnvSpec:
+    """Gymnasium's entry for an id; of ``module:Name-v0`` the module is imported first, so that it registers it.
+
+    Raises:
+        gymnasium.error.Error: If there is no such environment.
+        ImportError: If there is no such module.
+    """
+    module, _, name = environment.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gymnasium.spec(name)
+
+
 @cache
 def _has_own_vector(environment: str) -> bool:
     """Whether it has a vector environment that takes an autoreset mode (Gymnasium's CartPole has one that doesn't)."""
-    entry = gymnasium.spec(environment).vector_entry_point
+    entry = environment_spec(environment).vector_entry_point
     if entry is None:
         return False
     creator: Any = gymnasium.envs.registration.load_env_creator(entry) if isinstance(entry, str) else entry

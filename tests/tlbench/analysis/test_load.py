@@ -81,6 +81,20 @@ def test_a_control_that_diverged_is_a_note_also_where_it_is_not_shown(finetune):
     assert not any("diverged" in note for note in collect(SUITE, finetune).notes)
 
 
+@pytest.mark.parametrize(
+    ("what", "note"),
+    [
+        ({"abstained": True}, "1 run abstained on forward-to-backward: the control's again"),
+        ({"diverged": True}, "1 run diverged on forward-to-backward: what is left counts as the random policy's"),
+    ],
+)
+def test_runs_that_abstained_or_diverged_are_notes(finetune, what, note):
+    method = [r for r in finetune if r.method.id == "finetune-multitask-trpo"]
+    changed = next(r for r in method if r.transfers == ("forward-to-backward",))
+    records = [r.model_copy(update=what) if r is changed else r for r in finetune]
+    assert f"finetune-multitask-trpo: {note}" in load_curves(SUITE, records).notes
+
+
 def test_an_incomplete_crossing_is_a_note(finetune):
     text = SUITE.model_dump(mode="json")
     text["transfers"]["forward-to-backward"]["expert_seeds"] = [0, 1, 2, 3, 4]

@@ -210,7 +210,6 @@ def test_notes_are_said_once(tiny, make_data):
     data = make_data(seeds=1, diverged=np.array([True]))
     notes = all_notes(tiny, data)
     both = ", ".join(data.methods)
-    assert "spam-vpg: 1 run diverged on self" in notes
     assert f"{both}: one seed: no intervals: all tasks (an interval needs two seeds)" in notes
     assert len(notes) == len(set(notes))
     assert all_notes(tiny.quick_form(), data)[0] == definitions.QUICK

@@ -12,7 +12,8 @@ import pytest
 
 from tlbench.analysis.load import load_curves
 from tlbench.cli.api import Evaluation, evaluate
-from tlbench.protocol.errors import StorageError
+from tlbench.leaderboard.assembly import assemble
+from tlbench.protocol.errors import StorageError, TlbenchError
 from tlbench.protocol.specs import SuiteSpec, parse_suite
 from tlbench.protocol.task import agent_seed
 
@@ -31,7 +32,7 @@ BAD: dict[str, tuple[str, str]] = {
     "steps before it publishes": ("target.envs(2).reset()", r"publish a policy before the first metered call"),
     "publishes no policy": ("target.publish(3)", r"int is no policy: it needs act\(\) and frozen\(\)"),
     "NaN at once": ("target.publish(Constant(np.nan))", r"not finite before anything was learned"),
-    "diverges at once": ("raise DivergedError('x')", r"not finite before anything was learned|publish a policy"),
+    "diverges at once": ("raise DivergedError('it is large')", r"diverged before its first step: it is large"),
     "acts outside the space": ("target.publish(Constant(7))", r"outside the action space Discrete\(2\)"),
     "acts in another shape": ("target.publish(Constant([0]))", r"actions have shape \(\d+, 1\)"),
     "acts with floats": ("target.publish(Constant(0.5))", r"actions are float64, the task expects integers"),
@@ -61,6 +62,18 @@ BAD: dict[str, tuple[str, str]] = {
     "calls os._exit": ("os._exit(3)", r"ended early with exit status 3"),
     "calls os._exit(0)": ("os._exit(0)", r"ended early with exit status 0"),
     "kills itself": ("os.kill(os.getpid(), 9)", r"killed by SIGKILL"),
+    "copies the task": (
+        "import copy\ncopies = [copy.deepcopy(target)] * 5",
+        r"can't be copied: use task\.envs",
+    ),
+    "copies the lanes": ("import copy\ncopy.deepcopy(target.envs(2))", r"can't be copied"),
+    "pickles the task": ("import pickle\npickle.dumps(target)", r"can't be copied: use task\.envs"),
+    "swallows that it can't": (
+        "import pickle\ntry:\n    pickle.dumps(target)\nexcept Exception:\n    learn_from_scratch(target, ctx)",
+        r"can't be copied: use task\.envs",
+    ),
+    "evaluates for itself": ("target.fresh_evaluation(Constant(0), 10)", r"no attribute 'fresh_evaluation'"),
+    "looks at the harness's points": ("target.finish()", r"no attribute 'finish'"),
     "sets an attribute": ("target.publish(Constant(0))\ntarget.envs(1).set_attr('x', 1)", r"can't be set"),
     "diagnoses NaN": (
         "ctx.diagnostics['x'] = float('nan')\nlearn_from_scratch(target, ctx)",
@@ -316,3 +329,59 @@ def test_a_learners_failure_leaves_out_what_needs_it(run: Run, vary: Callable[..
         "knowledge from cartpole, seed 0",
     ]
     assert [record.target for record in evaluation.records()] == ["negated"]
+
+
+def test_python_is_warned_of_what_failed_and_the_tracebacks_are_kept(run: Run, write_method: Write) -> None:
+    path = write_method(
+        """
+        def learn_target(self, target, knowledge, ctx):
+            raise ValueError("too bad")
+        """
+    )
+    with pytest.warns(UserWarning, match="1 failed, the first: plugin on self, seed 0: ValueError: too bad; "):
+        evaluation = run(path, seeds="0")
+    assert "Traceback" in (evaluation.store.folder / "failures.log").read_text()
+
+
+STEPS_FOR_ITSELF = {
+    "in its __init__": """
+        def __init__(self, config=None):
+            super().__init__(config)
+            self.envs = gymnasium.make_vec("tlbench/CartPole-v1", num_envs=1)
+        """,
+    "where it is defined": """
+        envs = gymnasium.make_vec("tlbench/CartPole-v1", num_envs=1)
+        """,
+}
+
+
+@pytest.mark.parametrize("body", STEPS_FOR_ITSELF.values(), ids=STEPS_FOR_ITSELF)
+def test_environments_of_ones_own_are_refused_wherever_they_are_built(run: Run, write_method: Write, body: str) -> None:
+    with pytest.raises(TlbenchError, match=r"environment of its own \(CartPoleVectorEnv\): use task\.envs") as caught:
+        run(write_method(body), seeds="0")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_method_that_is_its_own_control_has_no_result_without_its_own_runs(run: Run, write_method: Write) -> None:
+    path = write_method(
+        """
+        learners = None
+        experts = 0
+        control = "self"
+
+        def learn_source(self, sources, experts, ctx):
+            return Knowledge({"x": torch.zeros(1)})
+
+        def learn_target(self, target, knowledge, ctx):
+            if knowledge is not None:
+                raise ValueError("too bad")
+            target.publish(Constant(0))
+        """
+    )
+    evaluation = run(path, seeds="0")
+    assert [record.diagnostics["arm"] for record in evaluation.records()] == ["control"]
+    assert len(evaluation.outcome.failed) == 1
+    with pytest.raises(TlbenchError, match="no finished run with its control"):
+        evaluation.summary()
+    with pytest.raises(TlbenchError, match="there are only the controls of its runs"):
+        assemble(evaluation.suite, list(evaluation.store.records()), [], method="plugin", about={})

@@ -58,6 +58,17 @@ def test_what_was_measured_counts(tiny: SuiteSpec) -> None:
     assert estimator.total([node] * 6, 2) == 240.0
 
 
+def test_what_waits_for_another_takes_as_long_as_both_on_any_number_of_cores(tiny: SuiteSpec) -> None:
+    plan = make_plan(tiny, MethodChoice("spam-vpg"), ("self",), (0, 1))
+    estimator = Estimator(tiny, method=MethodChoice("spam-vpg"))
+    expert, knowledge, run = (estimator.node(nodes[0]) for nodes in (plan.experts, plan.knowledge, plan.runs))
+    nodes = list(plan.nodes())
+    assert estimator.total(nodes, 64) == pytest.approx(expert + knowledge + run)
+    assert estimator.total(nodes, 1) == pytest.approx(sum(map(estimator.node, nodes)))
+    assert estimator.total(plan.runs, 64) == pytest.approx(run)
+    assert estimator.total([], 2) == 0
+
+
 def test_what_learning_costs_beside_the_environment_counts() -> None:
     suite = find_suite("point-goal")
     nodes = {

@@ -11,6 +11,8 @@ import pytest
 
 from tlbench.analysis.load import load_curves
 from tlbench.cli.api import Evaluation
+from tlbench.execution.plan import make_plan
+from tlbench.execution.selection import MethodChoice
 from tlbench.protocol.discovery import methods
 from tlbench.protocol.errors import TlbenchError
 from tlbench.protocol.records import Record
@@ -334,3 +336,45 @@ def test_every_method_runs_on_the_tiny_suite(run: Run, name: str) -> None:
     assert not evaluation.outcome.failed
     assert not any(record.diverged for record in evaluation.records())
     assert run(name, tasks=None, seeds="0").outcome.done == 0
+
+
+def test_workers_order_sets_of_text_alike(run, write_method) -> None:  # else a record depends on when it was made
+    evaluation = run(
+        write_method(
+            """
+            def learn_target(self, target, knowledge, ctx):
+                ctx.diagnostics["random hashes"] = sys.flags.hash_randomization
+                learn_from_scratch(target, ctx)
+            """
+        ),
+        seeds="0",
+    )
+    [own] = [r for r in evaluation.records() if r.method is not None and r.method.id == "plugin"]
+    assert own.diagnostics["random hashes"] == 0
+
+
+def test_a_family_with_long_names_has_short_files(vary) -> None:
+    name = "a-source-with-a-velocity-of-its-own"
+    source = """
+    [tasks.{}]
+    environment = "tlbench/CartPole-v1"
+    discount = 0.99
+    random_return = 20.0
+    expert_return = 480.0
+    threshold = 400.0
+    wall_limit = 600.0
+    source = {{ budget = 640, points = 2, episodes = 1 }}
+    """
+    names = [f"{name}-{number}" for number in range(12)]
+    family = """
+    [transfers.family]
+    sources = [{}]
+    targets = ["cartpole", "negated"]
+    relation = "task-family"
+    """
+    extra = "".join(source.format(n) for n in names) + family.format(", ".join(f'"{n}"' for n in names))
+    suite = vary(extra=extra)
+    plan = make_plan(suite, MethodChoice("finetune-multitask-ppo"), ("family",), (0,))
+    files = [node.name.partition("/")[2] for node in (*plan.controls, *plan.runs)]
+    assert max(map(len, files)) < 200
+    assert len(set(files)) == len(files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,33 @@ def test_an_id_names_files(tmp_path: Path, name: object) -> None:
     text = OWN_LEARNER.replace('id = "carry"', f"id = {name!r}")
     with pytest.raises(TlbenchError, match=r"letters, digits and hyphens|has an id|no method"):
         find_method(write(tmp_path, text))
+
+
+OWN_ENVIRONMENT = """
+import gymnasium
+from gymnasium.envs.classic_control import CartPoleEnv
+
+
+class HeavyCart(CartPoleEnv):
+    pass
+
+
+gymnasium.register("HeavyCart-v0", entry_point=HeavyCart, max_episode_steps=100)
+"""
+
+
+def test_an_environment_of_ones_own_is_found_where_the_runs_are(
+    run: Run, vary: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "heavy_carts.py").write_text(OWN_ENVIRONMENT)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    usual = 'environment = "tlbench/CartPole-v1"'
+    suite = vary((usual, 'environment = "heavy_carts:HeavyCart-v0"'))
+    evaluation = run("scratch-vpg", suite=suite, seeds="0")
+    assert evaluation.outcome.failed == {}
+    assert max(length for point in evaluation.records()[0].curve for length in point.lengths) <= 100
+    with pytest.raises(TlbenchError, match=r"no_such_module:HeavyCart-v0 can't be built: No module named"):
+        run(
+            "scratch-vpg",
+            suite=vary((usual, 'environment = "no_such_module:HeavyCart-v0"')),
+        )

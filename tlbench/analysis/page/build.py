@@ -57,9 +57,6 @@ def all_notes(suite: SuiteSpec, data: ReportData) -> list[str]:
     for result in data.summary.tasks:
         for note in result.notes:
             places.setdefault(note, {}).setdefault(result.method, []).append(result.task)
-        for count, what in ((result.diverged, "diverged"), (result.abstained, "abstained")):
-            if count:
-                lines.append(f"{result.method}: {count} {'run' if count == 1 else 'runs'} {what} on {result.task}")
     for row in data.summary.suites:
         for note in row.notes:
             if row.method not in places.get(note, {}):  # else said of its tasks

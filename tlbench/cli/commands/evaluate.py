@@ -63,14 +63,15 @@ def command(
         return
     evaluation = run(request)
     try:
-        print_summary(evaluation.suite, evaluation.summary(), evaluation_notes(evaluation))
+        summary, notes = evaluation.results()
+        print_summary(evaluation.suite, summary, [*evaluation_notes(evaluation), *notes])
     except TlbenchError as error:
         typer.echo(f"no table: {error}", err=True)
     _tell_failures(evaluation)
 
 
 def evaluation_notes(evaluation: Evaluation) -> list[str]:
-    """What a reader of the table must know: an old version, incomplete, quick, diverged."""
+    """What a reader of the table must know of what was asked for: an old version, a part of it, the quick form."""
     from tlbench.protocol.discovery import newer_version
 
     newer = newer_version(evaluation.suite)
@@ -79,10 +80,6 @@ def evaluation_notes(evaluation: Evaluation) -> list[str]:
         notes.append("quick form: a picture, not a result; it can't be submitted")
     elif not evaluation.plan.complete:
         notes.append("incomplete: not all seeds and transfer tasks of the suite were asked for; it can't be submitted")
-    records = evaluation.records()
-    diverged = sum(record.diverged for record in records)
-    if diverged:
-        notes.append(f"{diverged} runs diverged; their remaining points count as the random policy's")
     return notes
 
 
@@ -110,21 +107,16 @@ def _show_plan(request: Request) -> None:
 
 
 def _tell_failures(evaluation: Evaluation) -> None:
+    from tlbench.cli.api import FAILURES
+
     outcome = evaluation.outcome
     if not outcome.failed:
         return
-    log = evaluation.store.folder / "failures.log"
-    logged = bool(outcome.details)
-    if logged:
-        text = "\n".join(f"{label}\n{text}" for label, text in outcome.details.items())
-        try:
-            log.write_text(text, encoding="utf-8")
-        except OSError:  # a full disk: the lines below still say what failed
-            logged = False
     for label, error in outcome.failed.items():
         print(f"failed: {label}: {error}", file=sys.stderr)
     skipped = f", {len(outcome.skipped)} more left out because they need these" if outcome.skipped else ""
-    where = f"; tracebacks are in {log}" if logged else ""
+    log = evaluation.store.folder / FAILURES
+    where = f"; tracebacks are in {log}" if log.exists() else ""
     print(
         f"error: {len(outcome.failed)} failed{skipped}{where}; all others are kept, the same command runs the rest",
         file=sys.stderr,

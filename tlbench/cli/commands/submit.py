@@ -14,6 +14,7 @@ from tlbench.cli.servers import TokenFileOption, ToOption
 if TYPE_CHECKING:
     from tlbench.execution.store import Store
     from tlbench.leaderboard.submission import Submission
+    from tlbench.protocol.records import Record
 
 
 class Ruleset(StrEnum):
@@ -57,11 +58,13 @@ def command(
     client = None if to is None else open_client(to, token_file, dry_run=dry_run)
     store = _store(runs, suite)
     about = {"name": name, "contact": contact, "url": url, "paper": paper, "ruleset": ruleset.value}
+    wanted, code = _method(method)
+    records = list(store.records())
     submission = assemble(
         store.suite,
-        store.records(),
+        records if code is None else _of_code(records, wanted, code, method),
         store.expert_records(),
-        method=_method_id(method),
+        method=wanted,
         about={**about, "external_knowledge": external_knowledge},
         configs=config or [],
     )
@@ -113,13 +116,27 @@ def _ids(stores: list[Store]) -> list[str]:
     return [store.suite.id for store in stores]
 
 
-def _method_id(method: str) -> str:
-    """The id behind an alias or a file; an id that isn't known here stays as it is."""
+def _method(method: str) -> tuple[str, str | None]:
+    """The id behind an alias or a file, with the file's hash; an id that isn't known here stays as it is."""
     from tlbench.protocol.discovery import aliases, find_method
 
     if ".py" in method:
-        return find_method(method).id
-    return aliases().get(method, method)
+        entry = find_method(method)
+        return entry.id, entry.code
+    return aliases().get(method, method), None
+
+
+def _of_code(records: list[Record], method: str, code: str, file: str) -> list[Record]:
+    """Without the method's runs from other versions of its file."""
+    from tlbench.protocol.errors import TlbenchError
+
+    runs = [r.method for r in records if r.method is not None and r.method.id == method]
+    if runs and not any(run.code == code for run in runs):
+        raise TlbenchError(
+            f"{file} was changed since these runs of {method}: run `tlbench evaluate` again, or submit the runs of "
+            f"before with --method {method}"
+        )
+    return [r for r in records if r.method is None or r.method.id != method or r.method.code == code]
 
 
 def _show(submission: Submission, size: int) -> None:

@@ -29,6 +29,8 @@ STARTS = 5
 """Attempts at starting a worker."""
 OUT_OF_MEMORY = " (out of memory? try fewer --jobs)"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+ENVIRONMENT = {**dict.fromkeys(THREADS, "1"), "PYTHONHASHSEED": "0"}
+"""One thread per worker's numerical library, and sets of text in one order: the same run gives the same record."""
 
 
 def context() -> ForkServerContext:
@@ -47,7 +49,7 @@ def start(server: ForkServerContext, function: Callable[..., None], arguments: t
     for attempt in range(STARTS):
         process = server.Process(target=function, args=arguments, daemon=True)
         try:
-            with no_main_module(), one_thread(), without_interrupts():
+            with no_main_module(), worker_environment(), without_interrupts():
                 process.start()
             return process
         except (EOFError, OSError) as error:  # the fork server was killed; the next start brings up another
@@ -110,10 +112,10 @@ def without_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread per worker's numerical library; takes effect when the fork server starts."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))
+def worker_environment() -> Iterator[None]:
+    """What workers find in the environment; takes effect when the fork server starts."""
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     try:
         yield
     finally:
