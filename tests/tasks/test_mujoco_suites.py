@@ -21,6 +21,7 @@ TASKS = Path(__file__).parents[2] / "tasks"
         "half-cheetah-velocity",
         "half-cheetah-direction",
         "ant-direction",
+        "ant-goal",
         "hopper",
         "drafts/mujoco-full",
     ],
