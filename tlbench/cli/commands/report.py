@@ -83,10 +83,10 @@ def command(
     for store in stores:
         folder = out / store.suite.id if out is not None and several else out
         source = _Source(store.suite, str(runs), [], [])
+        if isinstance(store, Store):
+            experts = [] if out is None else list(store.expert_records())  # for figures alone
+            source = _Source(store.suite, str(store.folder), list(store.records()), experts)
         try:
-            if isinstance(store, Store):
-                experts = [] if out is None else list(store.expert_records())  # for figures alone
-                source = _Source(store.suite, str(store.folder), list(store.records()), experts)
             source = _with_published(source, others, methods)
             data = _collected(source, methods, by)
         except TlbenchError as error:  # one suite that can't be shown yet keeps no other from being shown
