@@ -23,6 +23,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from tlbench.baselines.joint_training import train_jointly
 from tlbench.protocol.errors import TlbenchError
+from tlbench.protocol.in_front import TaskInFront
 from tlbench.protocol.interface import (
     Array,
     BudgetedTask,
@@ -34,7 +35,6 @@ from tlbench.protocol.interface import (
     Method,
     Policy,
     StackablePolicy,
-    Unit,
     training_facts,
 )
 from tlbench.protocol.starting_point import carried, carried_share
@@ -108,7 +108,7 @@ class InformedLanes(VecEnvWrapper):
         return {**info, last: with_context(info[last], self._context)} if last in info else info
 
 
-class InformedTask:
+class InformedTask(TaskInFront[BudgetedTask]):
     """A task whose observations end with its parameters, in the order of their names; the task's meter counts.
 
     Args:
@@ -116,7 +116,7 @@ class InformedTask:
     """
 
     def __init__(self, task: BudgetedTask) -> None:
-        self._task = task
+        super().__init__(task)
         inner = task.interface
         space = inner.observation_space
         assert isinstance(space, spaces.Box)
@@ -124,22 +124,12 @@ class InformedTask:
         low = np.append(space.low, np.full_like(self._context, -np.inf))
         high = np.append(space.high, np.full_like(self._context, np.inf))
         self._space = spaces.Box(low, high, dtype=space.dtype.type)
-        self.interface = Interface(self._space, inner.action_space, inner.discount)
+        self._informed = Interface(self._space, inner.action_space, inner.discount)
 
     @property
-    def unit(self) -> Unit:
-        """What the budget counts."""
-        return self._task.unit
-
-    @property
-    def budget(self) -> int:
-        """Units in all."""
-        return self._task.budget
-
-    @property
-    def spent(self) -> int:
-        """Units used so far."""
-        return self._task.spent
+    def interface(self) -> Interface:
+        """The task's, with larger observations; its functions, which take the smaller ones, are left out."""
+        return self._informed
 
     def publish(self, policy: Policy) -> None:
         """Name the policy; the task evaluates it with its parameters."""

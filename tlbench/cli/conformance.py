@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,6 @@ from tlbench.execution.selection import MethodChoice, configured
 from tlbench.execution.store import Store
 from tlbench.execution.support import interface_of, unsupported
 from tlbench.execution.work import Job, work
-from tlbench.protocol.sealing import sealed
 from tlbench.protocol.specs import Schedule, SuiteSpec, canonical_json
 from tlbench.protocol.starting_point import StartingPointMethod
 
@@ -38,8 +36,6 @@ HINTS = {
     Check.DETERMINISTIC: "draw all randomness from ctx.rng() or generators seeded with ctx.seed",
     Check.POINTS: "act() and frozen() must leave the policy and its generators as they are",
 }
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
 @dataclass
@@ -250,11 +246,8 @@ def _place(node: RunNode, names: Iterable[str]) -> str:
 def load(choice: MethodChoice) -> Sight:
     """Load a method and its settings (in a worker: importing a file runs it)."""
     sight = Sight()
-    with sealed():
-        entry = choice.entry()
+    entry = choice.entry()
     cls = entry.cls
-    if not isinstance(entry.id, str) or not _ID.fullmatch(entry.id):
-        sight.add(Check.LOADS, f"its id {entry.id!r} must be letters, digits and hyphens: it names folders and rows")
     if entry.learner is None and issubclass(cls, StartingPointMethod):
         sight.add(Check.LOADS, f'{cls.__name__} needs a learner: give the class learners = ("vpg",)')
     elif entry.learner is None and cls.uses_source and cls.experts:
